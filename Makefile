@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front of meson: `make`, `make demo`, `make check`, `make lint`, `make format`, `make install`.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+
+# `make demo SHELL=1` leaves the user in a shell in the guest; make's own shell stays what it is.
+demo_shell := $(filter 1,$(SHELL))
+override SHELL := /bin/sh
+
+.PHONY: all deps demo check check-unit check-asan check-guest lint format install clean
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@scripts/deps build
+	@meson setup $(BUILD) --prefix $(PREFIX)
+
+# DIR=directory to share, GUEST=uml or qemu, SHELL=1.
+demo: all
+	@scripts/deps demo
+	@DIR='$(DIR)' GUEST='$(GUEST)' DEMO_SHELL='$(demo_shell)' scripts/demo
+
+# Everything: unit, protocol and command line tests on a plain and on a sanitized build, then guests.
+check:
+	@scripts/check unit asan guest
+
+check-unit:
+	@scripts/check unit
+
+check-asan:
+	@scripts/check asan
+
+check-guest:
+	@scripts/check guest
+
+lint:
+	@scripts/lint
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	@meson install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) build-asan build-clang

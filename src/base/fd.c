@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/* File descriptors: scoped ones, eventfds, and those that travel over a socket. */
+/*
+ * Theory of operation
+ *
+ * No state. Sockets are stream sockets, so a message may go out or come in by pieces: descriptors
+ * are attached to the first byte sent and gathered from any piece received. What a peer passes is
+ * owned from the moment recvmsg(2) returns; every error path closes it.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "util.h"
+
+#define SEND_IOV_MAX 8
+#define SEND_FDS_MAX 8
+#define RECV_FDS_MAX 253 /* what the kernel lets one message carry (SCM_MAX_FD) */
+
+void fd_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+void fd_signal(int evfd)
+{
+	uint64_t one = 1;
+
+	while (write(evfd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void fd_drain(int evfd)
+{
+	uint64_t count;
+
+	while (read(evfd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
+/* Sleep until the socket can be used; errors are left to the call that follows. */
+static void wait_for(int sock, short events)
+{
+	struct pollfd pfd = {.fd = sock, .events = events};
+
+	poll(&pfd, 1, -1);
+}
+
+/* Drop the first @n bytes of a list. */
+static void consume(struct msghdr *msg, size_t n)
+{
+	while (msg->msg_iovlen && n >= msg->msg_iov->iov_len) {
+		n -= msg->msg_iov->iov_len;
+		msg->msg_iov++;
+		msg->msg_iovlen--;
+	}
+	if (n) {
+		msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
+		msg->msg_iov->iov_len -= n;
+	}
+}
+
+int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *fds,
+	       unsigned int nfds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(SEND_FDS_MAX * sizeof(int))];
+	} control = {0};
+	struct iovec vec[SEND_IOV_MAX];
+	struct msghdr msg = {.msg_iov = vec, .msg_iovlen = cnt};
+
+	if (cnt > SEND_IOV_MAX || nfds > SEND_FDS_MAX)
+		return -EINVAL;
+	memcpy(vec, iov, cnt * sizeof(*iov));
+	consume(&msg, 0);
+	if (!msg.msg_iovlen)
+		return nfds ? -EINVAL : 0;
+	if (nfds) {
+		struct cmsghdr *c = &control.align;
+
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+	}
+	while (msg.msg_iovlen) {
+		ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+
+		if (n > 0) {
+			consume(&msg, (size_t)n);
+			msg.msg_control = NULL;
+			msg.msg_controllen = 0;
+		} else if (n == 0 || errno == EAGAIN) {
+			wait_for(sock, POLLOUT);
+		} else if (errno != EINTR) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+/* Take the descriptors out of a received message; what does not fit is closed and counted. */
+static unsigned int gather(struct msghdr *msg, int *fds, unsigned int max, unsigned int *nfds)
+{
+	unsigned int over = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (*nfds < max) {
+				fds[(*nfds)++] = fd;
+			} else {
+				fd_close(&fd);
+				over++;
+			}
+		}
+	}
+	return over;
+}
+
+static int recv_all(int sock, void *buf, size_t len, int *fds, unsigned int max, unsigned int *nfds)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		union {
+			struct cmsghdr align;
+			char bytes[CMSG_SPACE(RECV_FDS_MAX * sizeof(int))];
+		} control;
+		struct iovec vec = {.iov_base = (char *)buf + done, .iov_len = len - done};
+		struct msghdr msg = {
+			.msg_iov = &vec,
+			.msg_iovlen = 1,
+			.msg_control = control.bytes,
+			.msg_controllen = sizeof(control.bytes),
+		};
+		ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			wait_for(sock, POLLIN);
+			continue;
+		}
+		if (n < 0)
+			return -errno;
+		if (gather(&msg, fds, max, nfds))
+			return -EMSGSIZE;
+		/* There is room for all that can be sent: what is missing could not be installed. */
+		if (msg.msg_flags & MSG_CTRUNC)
+			return -EMFILE;
+		if (n == 0)
+			return done ? -ECONNRESET : 0;
+		done += (size_t)n;
+	}
+	return 1;
+}
+
+int fd_recvmsg(int sock, void *buf, size_t len, int *fds, unsigned int max, unsigned int *nfds)
+{
+	unsigned int have = nfds ? *nfds : 0;
+	int r = recv_all(sock, buf, len, fds, fds ? max : 0, &have);
+
+	if (r < 0)
+		while (have)
+			fd_close(&fds[--have]);
+	if (nfds)
+		*nfds = have;
+	return r;
+}

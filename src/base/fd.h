@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* File descriptors: scoped ones, eventfds, and those that travel over a socket. */
+#ifndef CULVERT_FD_H
+#define CULVERT_FD_H
+
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/** fd_close() - close *@fd if it is not negative, and set it to -1. errno is kept. */
+void fd_close(int *fd);
+
+/** scoped_fd - an int that is closed at the end of its block: `scoped_fd int fd = open(…);` */
+#define scoped_fd __attribute__((cleanup(fd_close)))
+
+/** fd_steal() - take *@fd out of its scope: returns it and leaves -1 behind. */
+static inline int fd_steal(int *fd)
+{
+	int stolen = *fd;
+
+	*fd = -1;
+	return stolen;
+}
+
+/**
+ * fd_signal() - add one to an eventfd. Any thread.
+ *
+ * A full counter is no error, but would block: set what a peer passes non-blocking first.
+ */
+void fd_signal(int evfd);
+
+/** fd_drain() - set a non-blocking eventfd back to zero. Any thread. */
+void fd_drain(int evfd);
+
+/**
+ * fd_sendmsg() - send all bytes, with descriptors on the first, over a stream socket.
+ * @sock: the socket; may be blocking or not (waits for room).
+ * @iov:  the bytes.
+ * @cnt:  entries in @iov, at most 8.
+ * @fds:  descriptors to pass; they stay the caller's.
+ * @nfds: how many, 0 to 8.
+ *
+ * Returns 0 or a negative errno; never raises SIGPIPE.
+ */
+int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *fds,
+	       unsigned int nfds);
+
+/**
+ * fd_recvmsg() - receive exactly @len bytes and whatever descriptors come with them.
+ * @sock:  a stream socket.
+ * @buf:   where to.
+ * @len:   bytes wanted.
+ * @fds:   filled with descriptors (O_CLOEXEC), owned by the caller afterwards; may be NULL when
+ *         none may come.
+ * @max:   entries in @fds. More than that is -EMSGSIZE, and all of them are closed.
+ * @nfds:  in: descriptors already in @fds; out: that plus those received.
+ *
+ * Returns 1, 0 when the peer closed before the first byte, or a negative errno (-ECONNRESET when it
+ * closed within). On an error all descriptors in @fds are closed and *@nfds is 0.
+ */
+int fd_recvmsg(int sock, void *buf, size_t len, int *fds, unsigned int max, unsigned int *nfds);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Numbers and words in options. */
+#ifndef CULVERT_PARSE_H
+#define CULVERT_PARSE_H
+
+#include <stdint.h>
+
+/**
+ * parse_u64() - a whole string as a decimal number.
+ *
+ * No sign, no space, no suffix. Returns 0, -EINVAL (not a number) or -ERANGE (above @max).
+ */
+int parse_u64(const char *s, uint64_t max, uint64_t *ret);
+
+/**
+ * parse_word() - the index of @s in a NULL-terminated list of words.
+ *
+ * Returns the index, or -EINVAL.
+ */
+int parse_word(const char *s, const char *const *words);
+
+#endif

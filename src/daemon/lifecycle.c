@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From the first connection to the end: accept, serve, disconnect, signals. */
+/*
+ * Theory of operation
+ *
+ * The control thread (the one that calls lifecycle_serve()) sleeps in poll on the listening socket,
+ * then on the connection, on the queues' request for exclusive work, and on an eventfd that tells
+ * to end. It is the only one that talks to the front-end, holds queues, or changes the session.
+ *
+ * Signals are taken by a thread of their own, the watcher, for the control thread may be waiting
+ * for a front-end that sends half a message, or for a queue that is stuck in the host's file
+ * system. It asks the control thread to end, and if that has not happened after a while it ends the
+ * process itself. The same holds for the end after a disconnect. Nothing is lost by that: what was
+ * answered to the guest is in the host's kernel.
+ *
+ * One front-end is served. The listening socket is closed when it has come, so that a second one is
+ * refused at once, where the launcher keeps no copy of the socket.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "lifecycle.h"
+#include "listener.h"
+#include "log.h"
+#include "options.h"
+#include "pool.h"
+#include "pt.h"
+#include "queue.h"
+#include "session.h"
+#include "util.h"
+#include "vu_dev.h"
+
+#define SIGNAL_SECONDS 2  /* from a signal to the end, at most */
+#define DRAIN_SECONDS  10 /* how long a ring that is stopped waits for its requests */
+#define END_SECONDS    (DRAIN_SECONDS + 5) /* from a disconnect to the end, at most */
+
+#define POOL_STOP_MS 1000 /* the rings were drained before: threads that are alive end at once */
+
+#define REQUEST_QUEUES 1 /* in the configuration space; front-ends mostly say it themselves */
+
+/**
+ * struct life - all that serves a front-end. Made and taken apart by the control thread.
+ * @stop_fd:   eventfd: end.
+ * @over:      the watcher shall end, too.
+ * @conn:      a copy of the connection's descriptor, to wait on and to cut it by; -1 = none yet.
+ *             Atomic, as the watcher looks at it; closed when that has ended.
+ */
+struct life {
+	struct listener *listener;
+	struct session se;
+	struct pool *pool;
+	struct queues *queues;
+	struct vu_dev *dev;
+	_Atomic int conn;
+	int stop_fd;
+	_Atomic bool over;
+	pthread_t watcher;
+};
+
+static void signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGALRM);
+}
+
+void lifecycle_block_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	signals(&set);
+	/* A launcher may have blocked what it likes. */
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+/* ---- the watcher ---- */
+
+static void *watch(void *arg)
+{
+	struct life *life = arg;
+	bool told = false;
+	sigset_t set;
+
+	prctl(PR_SET_NAME, "virtiofsd-sig");
+	signals(&set);
+	for (;;) {
+		int sig = sigwaitinfo(&set, NULL);
+
+		if (sig < 0)
+			continue;
+		if (sig == SIGALRM && atomic_load(&life->over))
+			return NULL;
+		if (sig == SIGALRM) {
+			log_warn("requests are stuck in the host: ending without them");
+			listener_cleanup(life->listener);
+			_exit(0);
+		}
+		if (told)
+			continue;
+		told = true;
+		log_info("ending: signal %d (%s)", sig, strsignal(sig));
+		alarm(SIGNAL_SECONDS);
+		fd_signal(life->stop_fd);
+		/* It may be waiting for the rest of a message. */
+		if (atomic_load(&life->conn) >= 0)
+			shutdown(atomic_load(&life->conn), SHUT_RDWR);
+	}
+}
+
+static void end_watcher(struct life *life)
+{
+	alarm(0);
+	atomic_store(&life->over, true);
+	pthread_kill(life->watcher, SIGALRM);
+	pthread_join(life->watcher, NULL);
+}
+
+/* ---- the device's upward calls ---- */
+
+static int vring_start(void *owner, struct vu_vring *vr)
+{
+	struct life *life = owner;
+
+	return queues_start(life->queues, vr);
+}
+
+static void vring_stop(void *owner, struct vu_vring *vr)
+{
+	struct life *life = owner;
+
+	queues_stop(life->queues, vr);
+}
+
+static void quiesce(void *owner)
+{
+	struct life *life = owner;
+
+	queues_hold(life->queues);
+}
+
+static void resume(void *owner)
+{
+	struct life *life = owner;
+
+	queues_release(life->queues);
+}
+
+static void reset(void *owner)
+{
+	struct life *life = owner;
+
+	queues_hold(life->queues);
+	session_end(&life->se);
+	queues_release(life->queues);
+}
+
+static const struct vu_dev_ops dev_ops = {
+	.vring_start = vring_start,
+	.vring_stop = vring_stop,
+	.quiesce = quiesce,
+	.resume = resume,
+	.reset = reset,
+};
+
+/* ---- the control thread ---- */
+
+static int thread_init(void *arg)
+{
+	struct session *se = arg;
+
+	return se->ops->thread_init ? se->ops->thread_init(se->be) : 0;
+}
+
+static int begin(struct life *life, const struct options *o)
+{
+	struct vu_dev_conf dev_conf = {
+		.ops = &dev_ops,
+		.owner = life,
+		.max_queues = VU_QUEUES_MAX,
+		.num_request_queues = REQUEST_QUEUES,
+		.tag = o->tag,
+	};
+	struct queues_conf queues_conf = {
+		.se = &life->se, .max = VU_QUEUES_MAX, .drain_ms = DRAIN_SECONDS * 1000};
+	int r = 0;
+
+	if (o->thread_pool_size)
+		r = pool_new(o->thread_pool_size, thread_init, &life->se, &life->pool);
+	queues_conf.pool = life->pool;
+	if (r == 0)
+		r = queues_new(&queues_conf, &life->queues);
+	if (r == 0)
+		r = vu_dev_new(&dev_conf, &life->dev);
+	if (r == 0)
+		r = thread_init(&life->se);
+	return r;
+}
+
+static bool readable(const struct pollfd *pfd)
+{
+	return pfd->revents != 0;
+}
+
+/* Whether the watcher has told us to end. */
+static bool stopped(const struct life *life)
+{
+	struct pollfd pfd = {.fd = life->stop_fd, .events = POLLIN};
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
+/* Wait for a front-end. Returns 1 and the connection, 0 when told to end, or -errno. */
+static int accept_one(struct life *life, int *ret_conn)
+{
+	struct pollfd pfd[] = {
+		{.fd = life->stop_fd, .events = POLLIN},
+		{.fd = life->listener->fd, .events = POLLIN},
+	};
+
+	for (;;) {
+		scoped_fd int conn = -1;
+		int copy;
+
+		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0)
+			continue;
+		if (readable(&pfd[0]))
+			return 0;
+		conn = accept4(life->listener->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (conn >= 0) {
+			copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
+			if (copy < 0)
+				return -errno;
+			atomic_store(&life->conn, copy);
+			fd_close(&life->listener->fd);
+			*ret_conn = fd_steal(&conn);
+			return 1;
+		}
+		/* Gone again, or taken by a process that we share the socket with. */
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			return -errno;
+	}
+}
+
+/* Serve the front-end until it goes. */
+static void serve(struct life *life)
+{
+	struct pollfd pfd[] = {
+		{.fd = life->stop_fd, .events = POLLIN},
+		{.fd = queues_work_fd(life->queues), .events = POLLIN},
+		{.fd = life->conn, .events = POLLIN},
+	};
+
+	for (;;) {
+		int r;
+
+		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0)
+			continue;
+		if (readable(&pfd[0]))
+			return;
+		if (readable(&pfd[1]))
+			queues_work(life->queues);
+		if (!readable(&pfd[2]))
+			continue;
+		r = vu_dev_handle(life->dev);
+		if (r <= 0 && stopped(life))
+			return;
+		if (r == 0) {
+			log_info("ending: the front-end has disconnected");
+			return;
+		}
+		if (r < 0) {
+			log_err("ending: the front-end broke the protocol: %s", strerror(-r));
+			return;
+		}
+	}
+}
+
+/* Take apart what serves. Requests that never come back are left behind, with the process. */
+static void end(struct life *life)
+{
+	/* Keeps the watcher's earlier and shorter time, if a signal has come. */
+	if (alarm(END_SECONDS) > 0)
+		alarm(SIGNAL_SECONDS);
+	/* Let the front-end know at once, whatever the rest takes. */
+	if (atomic_load(&life->conn) >= 0)
+		shutdown(atomic_load(&life->conn), SHUT_RDWR);
+	if (life->dev)
+		vu_dev_disconnect(life->dev);
+	if ((life->queues && queues_lost(life->queues)) ||
+	    (life->pool && !pool_stop(life->pool, POOL_STOP_MS))) {
+		log_warn("requests are stuck in the host: ending without them");
+		listener_cleanup(life->listener);
+		_exit(0);
+	}
+	queues_free(life->queues);
+	vu_dev_free(life->dev);
+	session_done(&life->se);
+	pool_free(life->pool);
+}
+
+int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
+{
+	struct life life = {.listener = l, .conn = -1, .stop_fd = -1};
+	int conn = -1, r;
+
+	r = session_init(&life.se, &pt_ops, pt);
+	if (r == 0) {
+		life.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		r = life.stop_fd < 0 ? -errno : 0;
+	}
+	if (r == 0)
+		r = -pthread_create(&life.watcher, NULL, watch, &life);
+	if (r < 0) {
+		log_err("cannot begin to serve: %s", strerror(-r));
+		return 1;
+	}
+	r = begin(&life, o);
+	if (r == 0) {
+		log_info("Waiting for vhost-user socket connection...");
+		r = accept_one(&life, &conn);
+	}
+	if (r < 0)
+		log_err("cannot begin to serve: %s", strerror(-r));
+	if (r > 0) {
+		log_info("a front-end has connected");
+		vu_dev_connect(life.dev, conn);
+		serve(&life);
+	}
+	end(&life);
+	end_watcher(&life);
+	conn = atomic_load(&life.conn);
+	fd_close(&conn);
+	fd_close(&life.stop_fd);
+	return r < 0;
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+/* virtiofsd: shares a host directory with a guest through virtio-fs. */
+/*
+ * Theory of operation
+ *
+ * One thread until lifecycle_serve(): the command line, then everything that needs the host
+ * (limits, the log's socket, the listening socket and its files), then the sandbox, then the
+ * backend. In most modes the sandbox leaves a second process outside, which is the one that was
+ * started, and removes the files at the end.
+ *
+ * Exit status: see EXIT_USAGE below and virtiofsd(1).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "jail.h"
+#include "lifecycle.h"
+#include "listener.h"
+#include "log.h"
+#include "options.h"
+#include "parse.h"
+#include "pt.h"
+#include "util.h"
+
+#define EXIT_USAGE     2 /* the command line is wrong */
+#define NOFILE_DEFAULT 1000000u
+
+/* Descriptors 0 to 2 must be taken, lest a socket become stderr. */
+static void open_stdio(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(EXIT_FAILURE);
+}
+
+__attribute__((format(printf, 1, 2))) static int usage(const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "virtiofsd: %s\n", line);
+	return EXIT_USAGE;
+}
+
+static void print_capabilities(void)
+{
+	puts("{\n"
+	     "  \"type\": \"fs\",\n"
+	     "  \"features\": [\n"
+	     "    \"posix-acl-negotiation-mode\",\n"
+	     "    \"security-label-negotiation-mode\",\n"
+	     "    \"separate-options\"\n"
+	     "  ]\n"
+	     "}");
+}
+
+static uint64_t nr_open(void)
+{
+	char buf[32] = "";
+	FILE *f = fopen("/proc/sys/fs/nr_open", "re");
+	uint64_t n = NOFILE_DEFAULT;
+
+	if (f) {
+		if (fgets(buf, sizeof(buf), f))
+			buf[strcspn(buf, "\n")] = '\0';
+		fclose(f);
+	}
+	return parse_u64(buf, NOFILE_DEFAULT, &n) == 0 ? n : NOFILE_DEFAULT;
+}
+
+/* Room for the guest's open files. A default that is not allowed is no error. */
+static int limit_nofile(const struct options *o)
+{
+	struct rlimit now, want;
+
+	if (o->rlimit_nofile_set && !o->rlimit_nofile)
+		return 0;
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+		return -errno;
+	if (o->rlimit_nofile_set) {
+		want.rlim_cur = want.rlim_max = o->rlimit_nofile;
+		return setrlimit(RLIMIT_NOFILE, &want) < 0 ? -errno : 0;
+	}
+	want.rlim_cur = nr_open();
+	want.rlim_max = MAX(now.rlim_max, want.rlim_cur);
+	if (setrlimit(RLIMIT_NOFILE, &want) == 0)
+		return 0;
+	want.rlim_max = now.rlim_max;
+	want.rlim_cur = MIN(now.rlim_max, want.rlim_cur);
+	if (setrlimit(RLIMIT_NOFILE, &want) < 0)
+		log_debug("RLIMIT_NOFILE stays: %s", strerror(errno));
+	return 0;
+}
+
+static int check_dir(const char *dir)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+static int open_listener(const struct options *o, struct listener *l)
+{
+	int r;
+
+	if (o->socket_path)
+		return listener_create(l, o->socket_path) < 0 ? EXIT_FAILURE : 0;
+	r = listener_adopt(l, o->fd);
+	if (r < 0)
+		return usage("--fd %d: not a listening socket (%s)", o->fd, strerror(-r));
+	return 0;
+}
+
+static const char *why(const struct options *o, int error)
+{
+	if (o->inode_file_handles != PT_HANDLES_MANDATORY)
+		return strerror(-error);
+	if (error == -EOPNOTSUPP)
+		return "--inode-file-handles=mandatory: its file system has no file handles";
+	if (error == -EPERM)
+		return "--inode-file-handles=mandatory: CAP_DAC_READ_SEARCH is missing";
+	return strerror(-error);
+}
+
+/* Inside the sandbox. Returns the exit status. */
+static int serve(const struct options *o, struct listener *l, struct jail *jail)
+{
+	struct pt_conf conf = {
+		.root_fd = jail->root_fd,
+		.proc_fd_fd = jail->proc_fd_fd,
+		.cache = o->cache,
+		.xattr = o->xattr,
+		.xattrmap = o->xattrmap,
+		.posix_acl = o->posix_acl,
+		.security_label = o->security_label,
+		.uids = o->translate_uid,
+		.gids = o->translate_gid,
+		.readonly = o->readonly,
+		.announce_submounts = o->announce_submounts,
+		.flock = o->flock,
+		.posix_lock = o->posix_lock,
+		.direct_io = o->allow_direct_io,
+		.mmap = o->allow_mmap,
+		.no_readdirplus = !o->readdirplus,
+		.writeback = o->writeback,
+		.noatime = o->preserve_noatime,
+		.killpriv = o->killpriv_v2,
+		.handles = o->inode_file_handles,
+	};
+	struct pt *pt;
+	int r = pt_new(&conf, &pt);
+
+	if (r < 0) {
+		log_err("--shared-dir '%s': %s", o->shared_dir, why(o, r));
+		return EXIT_FAILURE;
+	}
+	close(jail->root_fd);
+	close(jail->proc_fd_fd);
+	r = lifecycle_serve(o, l, pt);
+	pt_free(pt);
+	return r;
+}
+
+static int run(const struct options *o)
+{
+	struct jail_conf jail_conf = {
+		.kind = o->sandbox,
+		.shared_dir = o->shared_dir,
+		.readonly = o->readonly,
+		.uids = o->uid_map.maps,
+		.gids = o->gid_map.maps,
+		.n_uids = o->uid_map.n,
+		.n_gids = o->gid_map.n,
+		.open_handles = o->inode_file_handles == PT_HANDLES_MANDATORY,
+	};
+	struct listener listener;
+	struct jail jail;
+	int r;
+
+	r = check_dir(o->shared_dir);
+	if (r < 0)
+		return usage("--shared-dir '%s': %s", o->shared_dir, strerror(-r));
+	log_init(o->log_level, o->syslog ? LOG_SINK_SYSLOG : LOG_SINK_STDERR);
+	/* Modes are the guest's business, and those of our own files are given in full. */
+	umask(0);
+	lifecycle_block_signals();
+	r = limit_nofile(o);
+	if (r < 0)
+		return usage("--rlimit-nofile %u: %s", o->rlimit_nofile, strerror(-r));
+	r = open_listener(o, &listener);
+	if (r)
+		return r;
+	jail_conf.service_fd = listener.fd;
+	if (o->socket_path) {
+		jail_conf.cleanup = listener_cleanup;
+		jail_conf.cleanup_arg = &listener;
+	}
+	jail_enter(&jail_conf, &jail);
+	if (jail.kept)
+		listener_release(&listener);
+	if (chdir("/") < 0)
+		log_debug("chdir: %s", strerror(errno));
+	r = serve(o, &listener, &jail);
+	listener_cleanup(&listener);
+	/* What was registered with atexit(3) outside has no business in here. */
+	if (o->sandbox != JAIL_NONE)
+		_exit(r);
+	return r;
+}
+
+int main(int argc, char *argv[])
+{
+	struct options o;
+	char err[256];
+	int r;
+
+	open_stdio();
+	prctl(PR_SET_NAME, "virtiofsd");
+	if (options_parse(&o, argc, argv, err, sizeof(err)) < 0) {
+		r = usage("%s", err);
+	} else if (o.action == OPTIONS_HELP) {
+		options_help(stdout);
+		r = 0;
+	} else if (o.action == OPTIONS_VERSION) {
+		puts("virtiofsd " CULVERT_VERSION);
+		r = 0;
+	} else if (o.action == OPTIONS_CAPABILITIES) {
+		print_capabilities();
+		r = 0;
+	} else {
+		r = run(&o);
+	}
+	options_done(&o);
+	return r;
+}

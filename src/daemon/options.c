@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The command line: one table of options, and what they were set to. */
+/*
+ * Theory of operation
+ *
+ * A row of the table is an option: its names, what it takes, where the value goes, and its line in
+ * the help. `--name=value` and `--name value` mean the same; the last one wins. The words of `-o`,
+ * comma separated with doubled commas standing for one, are rows too: those whose legacy name
+ * matches. Nothing here touches the system, so that a test can parse anything.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jail.h"
+#include "log.h"
+#include "options.h"
+#include "parse.h"
+#include "pt.h"
+#include "util.h"
+#include "xattrmap.h"
+
+struct word {
+	const char *name;
+	unsigned int value;
+};
+
+static const struct word cache_words[] = {
+	{"auto", PT_CACHE_AUTO},         {"always", PT_CACHE_ALWAYS}, {"never", PT_CACHE_NEVER},
+	{"metadata", PT_CACHE_METADATA}, {"none", PT_CACHE_NEVER},    {NULL, 0},
+};
+
+static const struct word sandbox_words[] = {
+	{"namespace", JAIL_NAMESPACE},
+	{"chroot", JAIL_CHROOT},
+	{"none", JAIL_NONE},
+	{NULL, 0},
+};
+
+static const struct word handle_words[] = {
+	{"never", PT_HANDLES_NEVER},
+	{"prefer", PT_HANDLES_PREFER},
+	{"mandatory", PT_HANDLES_MANDATORY},
+	{NULL, 0},
+};
+
+static const struct word mode_words[] = {
+	{"never", PT_NEVER},
+	{"auto", PT_AUTO},
+	{"always", PT_ALWAYS},
+	{NULL, 0},
+};
+
+static const struct word log_words[] = {
+	{"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},
+	{"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},
+	{"trace", LOG_LEVEL_TRACE}, {"off", LOG_LEVEL_OFF},
+	{"err", LOG_LEVEL_ERROR},   {NULL, 0},
+};
+
+enum kind {
+	FLAG,   /* bool at @offset becomes @value */
+	CHOICE, /* unsigned int at @offset becomes @value */
+	STRING, /* char * at @offset, at most @max bytes */
+	NUMBER, /* int at @offset, at most @max */
+	WORD,   /* unsigned int at @offset, one of @words */
+	RULES,  /* struct xattrmap * at @offset */
+	MAPS,   /* struct options_maps at @offset gets one more */
+	IDS,    /* struct idmap at @offset gets one rule more */
+	LEGACY, /* a list of words that are legacy names of other rows */
+	NOTHING,
+};
+
+#define AT(field) .offset = offsetof(struct options, field)
+
+static const struct option_row {
+	const char *name;   /* long name, NULL: none */
+	char letter;        /* short name, 0: none */
+	const char *legacy; /* word of -o, NULL: none */
+	const char *arg;    /* what the help calls the value, NULL: takes none */
+	const char *help;   /* NULL: not shown */
+	enum kind kind;
+	size_t offset;
+	unsigned int value;
+	unsigned int max;
+	const struct word *words;
+	const char *missing; /* what it means without a value, NULL: it needs one */
+	size_t set_offset;   /* bool that tells that the option was given, 0: none */
+} rows[] = {
+	{"shared-dir", 0, "source", "DIR", "directory to share (needed)", STRING, AT(shared_dir),
+	 .max = 4095},
+	{"socket-path", 0, NULL, "PATH", "listen on a new socket at PATH", STRING, AT(socket_path),
+	 .max = 4095},
+	{"fd", 0, NULL, "N", "use descriptor N, a listening socket, instead", NUMBER, AT(fd),
+	 .max = 0x7fffffff},
+	{"tag", 0, NULL, "TAG", "name by which the guest mounts it, if the front-end asks us",
+	 STRING, AT(tag), .max = OPTIONS_TAG_MAX},
+	{"cache", 0, "cache", "POLICY",
+	 "what the guest may cache: auto (default), always, never, metadata", WORD, AT(cache),
+	 .words = cache_words},
+	{"sandbox", 0, "sandbox", "MODE", "namespace (default), chroot, none", WORD, AT(sandbox),
+	 .words = sandbox_words},
+	{"uid-map", 0, NULL, ":IN:OUT:N:", "users that exist in the sandbox namespace", MAPS,
+	 AT(uid_map)},
+	{"gid-map", 0, NULL, ":IN:OUT:N:", "groups that exist in the sandbox namespace", MAPS,
+	 AT(gid_map)},
+	{"translate-uid", 0, NULL, "RULE", "users of the guest that are others on the host", IDS,
+	 AT(translate_uid)},
+	{"translate-gid", 0, NULL, "RULE", "groups of the guest that are others on the host", IDS,
+	 AT(translate_gid)},
+	{"readonly", 0, NULL, NULL, "refuse every change", FLAG, AT(readonly), 1},
+	{"xattr", 0, "xattr", NULL, "pass extended attributes through", FLAG, AT(xattr), 1},
+	{NULL, 0, "no_xattr", NULL, NULL, FLAG, AT(xattr), 0},
+	{"xattrmap", 0, "xattrmap", "RULES",
+	 "their names on the host, e.g. :map::user.virtiofs.: (implies --xattr)", RULES,
+	 AT(xattrmap)},
+	{"posix-acl", 0, NULL, "WHEN",
+	 "ACLs: never (default), auto, always; --posix-acl is always (implies --xattr)", WORD,
+	 AT(posix_acl), .words = mode_words, .missing = "always"},
+	{NULL, 0, "posix_acl", NULL, NULL, CHOICE, AT(posix_acl), PT_ALWAYS},
+	{NULL, 0, "no_posix_acl", NULL, NULL, CHOICE, AT(posix_acl), PT_NEVER},
+	{"security-label", 0, NULL, "WHEN",
+	 "labels of what the guest creates: never, auto, always (implies --xattr)", WORD,
+	 AT(security_label), .words = mode_words, .missing = "always"},
+	{NULL, 0, "security_label", NULL, NULL, CHOICE, AT(security_label), PT_ALWAYS},
+	{NULL, 0, "no_security_label", NULL, NULL, CHOICE, AT(security_label), PT_NEVER},
+	{"no-readdirplus", 0, "no_readdirplus", NULL,
+	 "read directories without the attributes of what is in them", FLAG, AT(readdirplus), 0},
+	{NULL, 0, "readdirplus", NULL, NULL, FLAG, AT(readdirplus), 1},
+	{"writeback", 0, "writeback", NULL, "let the guest delay writes (cache auto or always)",
+	 FLAG, AT(writeback), 1},
+	{NULL, 0, "no_writeback", NULL, NULL, FLAG, AT(writeback), 0},
+	{"allow-mmap", 0, NULL, NULL,
+	 "allow shared mappings of files that are not cached (cache never or metadata)", FLAG,
+	 AT(allow_mmap), 1},
+	{"allow-direct-io", 0, "allow_direct_io", NULL, "keep O_DIRECT on the host, too", FLAG,
+	 AT(allow_direct_io), 1},
+	{NULL, 0, "no_allow_direct_io", NULL, NULL, FLAG, AT(allow_direct_io), 0},
+	{"preserve-noatime", 0, "preserve_noatime", NULL, "keep O_NOATIME on the host, too", FLAG,
+	 AT(preserve_noatime), 1},
+	{"killpriv-v2", 0, "killpriv_v2", NULL,
+	 "clear set-id bits on the host, not in the guest, where it understands that", FLAG,
+	 AT(killpriv_v2), 1},
+	{"no-killpriv-v2", 0, "no_killpriv_v2", NULL, "do not (default)", FLAG, AT(killpriv_v2), 0},
+	{"inode-file-handles", 0, NULL, "MODE",
+	 "open files by handle: never, prefer (default; where it is possible), mandatory", WORD,
+	 AT(inode_file_handles), .words = handle_words},
+	{"thread-pool-size", 0, NULL, "N",
+	 "threads for requests that may block; 0 (default): the queue's own", NUMBER,
+	 AT(thread_pool_size), .max = OPTIONS_POOL_MAX},
+	{"announce-submounts", 0, "announce_submounts", NULL,
+	 "show mount points as such to the guest (default)", FLAG, AT(announce_submounts), 1},
+	{"no-announce-submounts", 0, "no_announce_submounts", NULL, "do not", FLAG,
+	 AT(announce_submounts), 0},
+	{"rlimit-nofile", 0, NULL, "N",
+	 "limit of open files to set; 0: leave it; default: the least of 1000000 and fs.nr_open",
+	 NUMBER, AT(rlimit_nofile), .max = OPTIONS_NOFILE_MAX,
+	 .set_offset = offsetof(struct options, rlimit_nofile_set)},
+	{"log-level", 0, "log_level", "LEVEL", "error, warn, info (default), debug, trace, off",
+	 WORD, AT(log_level), .words = log_words},
+	{"syslog", 0, NULL, NULL, "log to the system log instead of stderr", FLAG, AT(syslog), 1},
+	{NULL, 'd', "debug", NULL, "same as --log-level=debug", CHOICE, AT(log_level),
+	 LOG_LEVEL_DEBUG},
+	{NULL, 'f', NULL, NULL, "nothing: it always stays in the foreground", NOTHING},
+	{NULL, 'o', NULL, "WORD[=VALUE][,...]", "options in the form of older launchers", LEGACY},
+	{"print-capabilities", 0, NULL, NULL, "print what management software asks for, as JSON",
+	 CHOICE, AT(action), OPTIONS_CAPABILITIES},
+	{"version", 'V', NULL, NULL, "print the version", CHOICE, AT(action), OPTIONS_VERSION},
+	{"help", 'h', NULL, NULL, "print this help", CHOICE, AT(action), OPTIONS_HELP},
+	{NULL, 0, "flock", NULL, "flock(2) locks are the host's, not the guest's own", FLAG,
+	 AT(flock), 1},
+	{NULL, 0, "no_flock", NULL, "they are the guest's own (default)", FLAG, AT(flock), 0},
+	{NULL, 0, "posix_lock", NULL, "fcntl(2) locks are the host's, not the guest's own", FLAG,
+	 AT(posix_lock), 1},
+	{NULL, 0, "no_posix_lock", NULL, "they are the guest's own (default)", FLAG, AT(posix_lock),
+	 0},
+};
+
+/* Where an error is told, and how the option was written. */
+struct parser {
+	struct options *o;
+	char *err;
+	size_t size;
+};
+
+__attribute__((format(printf, 2, 3))) static int fail(struct parser *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->err, p->size, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static void *field(struct parser *p, const struct option_row *row)
+{
+	return (char *)p->o + row->offset;
+}
+
+static int set_string(struct parser *p, const struct option_row *row, const char *shown,
+		      const char *value)
+{
+	char **str = field(p, row);
+	char *copy;
+
+	if (!*value)
+		return fail(p, "%s: the value is empty", shown);
+	if (strlen(value) > row->max)
+		return fail(p, "%s: '%.64s…' is longer than %u bytes", shown, value, row->max);
+	copy = strdup(value);
+	if (!copy)
+		return fail(p, "%s: out of memory", shown);
+	free(*str);
+	*str = copy;
+	return 0;
+}
+
+static int set_number(struct parser *p, const struct option_row *row, const char *shown,
+		      const char *value)
+{
+	unsigned int *num = field(p, row);
+	uint64_t v;
+
+	if (parse_u64(value, row->max, &v) < 0)
+		return fail(p, "%s: '%.64s' is not a number from 0 to %u", shown, value, row->max);
+	*num = (unsigned int)v;
+	return 0;
+}
+
+static int set_word(struct parser *p, const struct option_row *row, const char *shown,
+		    const char *value)
+{
+	unsigned int *num = field(p, row);
+
+	for (const struct word *w = row->words; w->name; w++) {
+		if (strcmp(w->name, value) == 0) {
+			*num = w->value;
+			return 0;
+		}
+	}
+	return fail(p, "%s: '%.64s' is not known; it takes: %s", shown, value, row->help);
+}
+
+static int set_rules(struct parser *p, const struct option_row *row, const char *shown,
+		     const char *value)
+{
+	struct xattrmap **old = field(p, row), *map;
+	char why[160];
+
+	if (xattrmap_new(value, &map, why, sizeof(why)) < 0)
+		return fail(p, "%s: %s", shown, why);
+	xattrmap_free(*old);
+	*old = map;
+	return 0;
+}
+
+static int add_map(struct parser *p, const struct option_row *row, const char *shown,
+		   const char *value)
+{
+	struct options_maps *m = field(p, row);
+
+	if (m->n == OPTIONS_MAPS_MAX)
+		return fail(p, "%s: more than %u", shown, OPTIONS_MAPS_MAX);
+	if (userns_parse(value, &m->maps[m->n]) < 0)
+		return fail(p, "%s: '%.64s' is not :INSIDE:OUTSIDE:COUNT:", shown, value);
+	m->n++;
+	return 0;
+}
+
+static int add_ids(struct parser *p, const struct option_row *row, const char *shown,
+		   const char *value)
+{
+	char why[160];
+
+	if (idmap_add(field(p, row), value, why, sizeof(why)) < 0)
+		return fail(p, "%s: '%.64s': %s", shown, value, why);
+	return 0;
+}
+
+static int set_legacy(struct parser *p, const char *value);
+
+static bool takes_value(const struct option_row *row)
+{
+	return row->kind == STRING || row->kind == NUMBER || row->kind == WORD ||
+	       row->kind == RULES || row->kind == IDS || row->kind == MAPS || row->kind == LEGACY;
+}
+
+/* @value is NULL when there is none. */
+static int set(struct parser *p, const struct option_row *row, const char *shown, const char *value)
+{
+	int r = 0;
+
+	if (value && !takes_value(row))
+		return fail(p, "%s: takes no value, but got '%.64s'", shown, value);
+	if (!value)
+		value = row->missing;
+	if (!value && takes_value(row))
+		return fail(p, "%s: a value (%s) is missing", shown, row->arg);
+	switch (row->kind) {
+	case FLAG:
+		*(bool *)field(p, row) = row->value;
+		break;
+	case CHOICE:
+		*(unsigned int *)field(p, row) = row->value;
+		break;
+	case STRING:
+		r = set_string(p, row, shown, value);
+		break;
+	case NUMBER:
+		r = set_number(p, row, shown, value);
+		break;
+	case WORD:
+		r = set_word(p, row, shown, value);
+		break;
+	case RULES:
+		r = set_rules(p, row, shown, value);
+		break;
+	case MAPS:
+		r = add_map(p, row, shown, value);
+		break;
+	case IDS:
+		r = add_ids(p, row, shown, value);
+		break;
+	case LEGACY:
+		r = set_legacy(p, value);
+		break;
+	case NOTHING:
+		break;
+	}
+	if (r == 0 && row->set_offset)
+		*(bool *)((char *)p->o + row->set_offset) = true;
+	return r;
+}
+
+static int set_legacy_word(struct parser *p, char *word)
+{
+	char *value = strchr(word, '=');
+	char shown[80];
+
+	if (value)
+		*value++ = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].legacy && strcmp(rows[i].legacy, word) == 0) {
+			snprintf(shown, sizeof(shown), "-o %s", word);
+			return set(p, &rows[i], shown, value);
+		}
+	}
+	return fail(p, "-o: unknown word '%.64s'", word);
+}
+
+static int set_legacy(struct parser *p, const char *value)
+{
+	char *word = malloc(strlen(value) + 1);
+	size_t len = 0;
+	int r = 0;
+
+	if (!word)
+		return fail(p, "-o: out of memory");
+	for (const char *s = value; r == 0; s++) {
+		if (*s == ',' && s[1] == ',') {
+			word[len++] = *s++;
+		} else if (*s == ',' || !*s) {
+			word[len] = '\0';
+			r = set_legacy_word(p, word);
+			len = 0;
+			if (!*s)
+				break;
+		} else {
+			word[len++] = *s;
+		}
+	}
+	free(word);
+	return r;
+}
+
+static const struct option_row *find_long(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].name && strlen(rows[i].name) == len &&
+		    strncmp(rows[i].name, name, len) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static const struct option_row *find_letter(char letter)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].letter && rows[i].letter == letter)
+			return &rows[i];
+	return NULL;
+}
+
+/* One option at argv[*i]; goes on past its value. */
+static int parse_one(struct parser *p, int argc, char *const argv[], int *i)
+{
+	const struct option_row *row;
+	const char *arg = argv[(*i)++], *value = NULL;
+	char shown[80];
+
+	if (arg[0] != '-' || !arg[1])
+		return fail(p, "unexpected argument '%.64s'", arg);
+	if (arg[1] == '-') {
+		size_t len = strcspn(arg + 2, "=");
+
+		row = find_long(arg + 2, len);
+		if (arg[2 + len])
+			value = arg + 2 + len + 1;
+		snprintf(shown, sizeof(shown), "%.*s", (int)MIN(len + 2, 64), arg);
+	} else {
+		row = find_letter(arg[1]);
+		/* -oWORD is -o WORD */
+		if (arg[2])
+			value = arg + 2;
+		snprintf(shown, sizeof(shown), "-%c", arg[1]);
+	}
+	if (!row)
+		return fail(p, "unknown option '%.64s'", arg);
+	/* A value that begins with a dash is more likely the next option: it has to be glued on. */
+	if (!value && takes_value(row) && *i < argc && argv[*i][0] != '-')
+		value = argv[(*i)++];
+	return set(p, row, shown, value);
+}
+
+int options_parse(struct options *o, int argc, char *const argv[], char *err, size_t size)
+{
+	struct parser p = {.o = o, .err = err, .size = size};
+
+	*o = (struct options){
+		.fd = -1,
+		.cache = PT_CACHE_AUTO,
+		.sandbox = JAIL_NAMESPACE,
+		.log_level = LOG_LEVEL_INFO,
+		.announce_submounts = true,
+		.readdirplus = true,
+		.inode_file_handles = PT_HANDLES_PREFER,
+	};
+	for (int i = 1; i < argc;) {
+		int r = parse_one(&p, argc, argv, &i);
+
+		if (r < 0)
+			return r;
+	}
+	if (o->xattrmap || o->posix_acl != PT_NEVER || o->security_label != PT_NEVER)
+		o->xattr = true;
+	if (o->action != OPTIONS_RUN)
+		return 0;
+	if ((o->uid_map.n || o->gid_map.n) && o->sandbox != JAIL_NAMESPACE)
+		return fail(&p, "--%s needs --sandbox=namespace",
+			    o->uid_map.n ? "uid-map" : "gid-map");
+	if (!o->shared_dir)
+		return fail(&p, "--shared-dir DIR is missing");
+	if (o->socket_path && o->fd >= 0)
+		return fail(&p, "--fd %d and --socket-path '%.64s' exclude each other", o->fd,
+			    o->socket_path);
+	if (!o->socket_path && o->fd < 0)
+		return fail(&p, "--socket-path PATH or --fd N is missing");
+	return 0;
+}
+
+void options_done(struct options *o)
+{
+	xattrmap_free(o->xattrmap);
+	o->xattrmap = NULL;
+	idmap_done(&o->translate_uid);
+	idmap_done(&o->translate_gid);
+	free(o->shared_dir);
+	free(o->socket_path);
+	free(o->tag);
+	o->shared_dir = o->socket_path = o->tag = NULL;
+}
+
+void options_help(FILE *f)
+{
+	fputs("Usage: virtiofsd --shared-dir=DIR {--socket-path=PATH | --fd=N} [OPTION]...\n"
+	      "Share a host directory with a virtual machine through virtio-fs.\n\n",
+	      f);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct option_row *row = &rows[i];
+		char left[64] = "";
+		int at = 0;
+
+		if (!row->help)
+			continue;
+		if (row->letter)
+			at = snprintf(left, sizeof(left), "-%c%s", row->letter,
+				      row->name ? ", " : "");
+		if (row->name)
+			at += snprintf(left + at, sizeof(left) - (size_t)at, "--%s", row->name);
+		if (!row->letter && !row->name)
+			snprintf(left, sizeof(left), "-o %s", row->legacy);
+		if (row->arg)
+			snprintf(left + at, sizeof(left) - (size_t)at, "%s%s",
+				 row->name ? "=" : " ", row->arg);
+		fprintf(f, "  %-28s %s\n", left, row->help);
+	}
+	fputs("\n--name=VALUE and --name VALUE mean the same; the last one wins. See "
+	      "virtiofsd(1).\n",
+	      f);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one table of options, and what they were set to. */
+#ifndef CULVERT_OPTIONS_H
+#define CULVERT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "idmap.h"
+#include "userns.h"
+
+#define OPTIONS_POOL_MAX   4096u
+#define OPTIONS_NOFILE_MAX 0x7fffffffu
+#define OPTIONS_MAPS_MAX   100u
+#define OPTIONS_TAG_MAX    36u
+
+struct xattrmap;
+
+/* What the command line asks for. */
+enum options_action {
+	OPTIONS_RUN,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	OPTIONS_CAPABILITIES,
+};
+
+/**
+ * struct options_maps - ids of the user namespace.
+ * @maps: @n of them.
+ */
+struct options_maps {
+	unsigned int n;
+	struct userns_map maps[OPTIONS_MAPS_MAX];
+};
+
+/**
+ * struct options - a parsed command line. Owned by main(); constant once parsed.
+ * @action:             enum options_action.
+ * @shared_dir, @socket_path, @tag: heap strings or NULL.
+ * @fd:                 the listening socket that was passed, or -1.
+ * @cache:              enum pt_cache.
+ * @sandbox:            enum jail_kind.
+ * @log_level:          enum log_level.
+ * @posix_acl, @security_label: enum pt_mode.
+ * @xattrmap:           compiled rules or NULL.
+ * @translate_uid, @translate_gid: the rules, in no order.
+ * @uid_map, @gid_map:  of a user namespace; only with JAIL_NAMESPACE.
+ * @inode_file_handles: enum pt_handles.
+ * @thread_pool_size:   threads for requests that may block; 0 = none, the queue's thread does it.
+ * @rlimit_nofile:      file descriptors to ask for; 0 = leave the limit alone; with
+ *                      @rlimit_nofile_set false, the default.
+ */
+struct options {
+	unsigned int action;
+	char *shared_dir;
+	char *socket_path;
+	char *tag;
+	int fd;
+	unsigned int cache;
+	unsigned int sandbox;
+	unsigned int log_level;
+	unsigned int inode_file_handles;
+	unsigned int thread_pool_size;
+	unsigned int rlimit_nofile;
+	bool rlimit_nofile_set;
+	unsigned int posix_acl;
+	unsigned int security_label;
+	struct xattrmap *xattrmap;
+	struct idmap translate_uid;
+	struct idmap translate_gid;
+	struct options_maps uid_map;
+	struct options_maps gid_map;
+	bool readonly;
+	bool xattr;
+	bool announce_submounts;
+	bool flock;
+	bool posix_lock;
+	bool readdirplus;
+	bool writeback;
+	bool allow_mmap;
+	bool allow_direct_io;
+	bool preserve_noatime;
+	bool killpriv_v2;
+	bool syslog;
+};
+
+/**
+ * options_parse() - read a command line.
+ * @o:    filled in; options_done() it, also after an error.
+ * @argv: @argc words, the first of which is the program's name.
+ * @err:  on an error one line that names the option and its value, without a newline.
+ * @size: bytes of @err.
+ *
+ * Returns 0 or -EINVAL (-ENOMEM). With an @o->action other than OPTIONS_RUN nothing more is needed;
+ * otherwise the directory and exactly one of socket path and descriptor are set.
+ */
+int options_parse(struct options *o, int argc, char *const argv[], char *err, size_t size);
+
+/** options_done() - free the strings. */
+void options_done(struct options *o);
+
+/** options_help() - write the usage text, made from the table. */
+void options_help(FILE *f);
+
+#endif

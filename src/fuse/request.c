@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The life of one FUSE request: received once, answered exactly once. */
+/*
+ * Theory of operation
+ *
+ * A request belongs to one thread at a time. REQ_FREE -> REQ_RUNNING in req_begin(), -> REQ_REPLIED
+ * in finish(), which is the only place that calls @done; the ring's owner makes it REQ_FREE again.
+ * The exchange of the state is what makes the reply happen once: whoever comes second finds that it
+ * is not running and does nothing. That catches our own mistakes only; no guest can bring it about.
+ *
+ * A reply is written payload first, header last, each through a cursor of its own, so that it does
+ * not matter how the guest has cut up the buffers. Where there is no room for a header the chain
+ * goes back with nothing in it, which Linux takes as an error of the request.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "dispatch.h"
+#include "log.h"
+#include "request.h"
+#include "session.h"
+#include "util.h"
+
+#define OUT_HDR sizeof(struct fuse_out_header)
+
+static_assert(OUT_HDR == 16, "fuse_out_header");
+
+void req_begin(struct request *req)
+{
+	memset(&req->hdr, 0, sizeof(req->hdr));
+	req->row = NULL;
+	req->supp_gid = (uint32_t)-1;
+	req->label = NULL;
+	req->body_len = 0;
+	req->tail = 0;
+	req->name[0] = NULL;
+	req->name[1] = NULL;
+	req->next_pending = NULL;
+	atomic_store_explicit(&req->interrupted, REQ_GO_ON, memory_order_relaxed);
+	atomic_store_explicit(&req->state, REQ_RUNNING, memory_order_relaxed);
+}
+
+void *req_backend(const struct request *req)
+{
+	return req->se->be;
+}
+
+static void finish(struct request *req, size_t used)
+{
+	int was = atomic_exchange_explicit(&req->state, REQ_REPLIED, memory_order_acq_rel);
+
+	if (unlikely(was != REQ_RUNNING)) {
+		log_debug("%s answered twice", fuse_opcode_name(req->hdr.opcode));
+		return;
+	}
+	req->done(req, used);
+}
+
+static void put_header(struct request *req, int error, size_t payload)
+{
+	struct iov_cursor at = req->out;
+	struct fuse_out_header out = {
+		.len = (uint32_t)(OUT_HDR + payload),
+		.error = error,
+		.unique = req->hdr.unique,
+	};
+
+	log_debug("%s unique %llu: error %d, %zu bytes", fuse_opcode_name(req->hdr.opcode),
+		  (unsigned long long)req->hdr.unique, error, payload);
+	iov_write(&at, &out, sizeof(out));
+	finish(req, out.len);
+}
+
+void req_reply_err(struct request *req, int error)
+{
+	if (req->out.left < OUT_HDR) {
+		req_reply_none(req);
+		return;
+	}
+	if (error > 0 || error <= -512)
+		error = -EIO;
+	put_header(req, error, 0);
+}
+
+void req_reply_buf(struct request *req, const void *buf, size_t len)
+{
+	struct iov_cursor at = req_payload(req);
+
+	if (len > req_room(req)) {
+		req_reply_err(req, -EIO);
+		return;
+	}
+	iov_write(&at, buf, len);
+	req_reply_data(req, len);
+}
+
+void req_reply_data(struct request *req, size_t len)
+{
+	if (req->out.left < OUT_HDR || len > req_room(req))
+		req_reply_err(req, -EIO);
+	else
+		put_header(req, 0, len);
+}
+
+void req_reply_none(struct request *req)
+{
+	finish(req, 0);
+}
+
+size_t req_room(const struct request *req)
+{
+	size_t room = req->out.left;
+
+	if (room < OUT_HDR)
+		return 0;
+	/* The length in the header has 32 bits. */
+	return MIN(room, (size_t)UINT32_MAX) - OUT_HDR;
+}
+
+struct iov_cursor req_payload(const struct request *req)
+{
+	struct iov_cursor at = req->out;
+
+	iov_skip(&at, OUT_HDR);
+	iov_truncate(&at, req_room(req));
+	return at;
+}

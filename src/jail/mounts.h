@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Namespaces and mounts: how the share becomes the only tree there is. */
+#ifndef CULVERT_MOUNTS_H
+#define CULVERT_MOUNTS_H
+
+/* All: single-threaded process, in this order, 0 or -errno. */
+
+/** mounts_user_ns() - a user namespace in which this user is root, alone: for the unprivileged. */
+int mounts_user_ns(void);
+
+/** mounts_pid_ns() - the next child is pid 1 of a pid namespace. */
+int mounts_pid_ns(void);
+
+/** mounts_unshare() - mount and network namespaces of our own. */
+int mounts_unshare(void);
+
+/** mounts_slave() - host mounts show up here from now on, ours never there. */
+int mounts_slave(void);
+
+/**
+ * mounts_proc_fd() - open this process's /proc/self/fd.
+ * @ret_fd: O_PATH; in a proc of this pid namespace that is visible nowhere, and with nothing above
+ *          it.
+ */
+int mounts_proc_fd(int *ret_fd);
+
+/**
+ * mounts_pivot() - make @dir (absolute), with the mounts below it, the root, and let go of the old
+ * one.
+ */
+int mounts_pivot(const char *dir);
+
+/** mounts_readonly() - make the root and all that is mounted below it read-only. */
+int mounts_readonly(void);
+
+/** mounts_chroot() - make @dir the root without a mount namespace. */
+int mounts_chroot(const char *dir);
+
+#endif

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What makes an inode of the host this inode: mount, device, number and file handle. */
+/*
+ * Theory of operation
+ *
+ * statx(2) gives device, inode number and the mount's id: the one that is never used twice where the
+ * kernel has it (6.8), else the short-lived one. Inode numbers are used again after an inode is gone,
+ * and so are devices and short mount ids; the bytes of name_to_handle_at(2), in which file systems put
+ * a generation, tell the old and the new inode apart. It needs no privilege. File systems that cannot
+ * make handles which can be opened are asked for one that only identifies. What a file system can do
+ * is found out once per mount.
+ *
+ * Mounts are numbered in 16 bits for the inode records. An entry lives as long as there are inodes on
+ * it, and so does the descriptor by which handles are opened there, so that the host can unmount what
+ * the guest has forgotten. Its references rise from 0 and fall to 0 under ident_mounts.lock only; between, they are atomic.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "ident.h"
+#include "util.h"
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x00004000U
+#endif
+#ifndef AT_HANDLE_FID
+#define AT_HANDLE_FID 0x200
+#endif
+
+#define KEY_IS_DEVICE (UINT64_C(1) << 63)
+
+static_assert(IDENT_HANDLE_MAX == MAX_HANDLE_SZ, "every handle fits");
+static_assert(IDENT_MOUNTS <= UINT16_MAX, "mounts are numbered in 16 bits");
+static_assert(sizeof(struct ident_mount) == 24, "no padding");
+
+int ident_mounts_init(struct ident_mounts *m, struct arena *a)
+{
+	struct ident_mount *mounts = arena_carve(a, sizeof(*mounts) * IDENT_MOUNTS);
+
+	if (!mounts)
+		return -ENOMEM;
+	*m = (struct ident_mounts){.mounts = mounts, .used = 1};
+	m->fds = calloc(IDENT_MOUNTS, sizeof(*m->fds));
+	if (!m->fds)
+		return -ENOMEM;
+	return -pthread_mutex_init(&m->lock, NULL);
+}
+
+void ident_mounts_done(struct ident_mounts *m)
+{
+	if (!m->fds)
+		return;
+	for (uint32_t i = 1; i < m->used; i++)
+		if (ident_mount_fd(m, (uint16_t)i) >= 0)
+			close(ident_mount_fd(m, (uint16_t)i));
+	free(m->fds);
+	pthread_mutex_destroy(&m->lock);
+	m->mounts = NULL;
+	m->fds = NULL;
+}
+
+static uint16_t mount_find(struct ident_mounts *m, uint64_t key)
+{
+	uint32_t unused = 0;
+
+	for (uint32_t i = 1; i < m->used; i++) {
+		if (atomic_load_explicit(&m->mounts[i].refs, memory_order_relaxed) == 0)
+			unused = i;
+		else if (m->mounts[i].key == key)
+			return (uint16_t)i;
+	}
+	if (!unused && m->used < IDENT_MOUNTS)
+		unused = m->used++;
+	if (!unused)
+		return 0;
+	m->mounts[unused].key = key;
+	atomic_store_explicit(&m->mounts[unused].how, IDENT_UNKNOWN, memory_order_relaxed);
+	atomic_store_explicit(&m->mounts[unused].top, 0, memory_order_relaxed);
+	return (uint16_t)unused;
+}
+
+uint16_t ident_mount_get(struct ident_mounts *m, uint64_t key)
+{
+	uint16_t mount;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_find(m, key);
+	if (mount)
+		ident_mount_ref(m, mount);
+	pthread_mutex_unlock(&m->lock);
+	return mount;
+}
+
+int ident_mount_take_fd(struct ident_mounts *m, uint16_t mount)
+{
+	int fd = atomic_exchange_explicit(&m->fds[mount], 0, memory_order_relaxed) - 1;
+
+	if (fd >= 0)
+		atomic_fetch_sub_explicit(&m->open, 1, memory_order_relaxed);
+	return fd;
+}
+
+int ident_mount_put(struct ident_mounts *m, uint16_t mount)
+{
+	int fd = -1;
+	_Atomic uint32_t *refs = &m->mounts[mount].refs;
+	uint32_t n = atomic_load_explicit(refs, memory_order_relaxed);
+
+	while (n > 1)
+		if (atomic_compare_exchange_weak_explicit(refs, &n, n - 1, memory_order_release,
+							  memory_order_relaxed))
+			return -1;
+	pthread_mutex_lock(&m->lock);
+	if (atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1)
+		fd = ident_mount_take_fd(m, mount);
+	pthread_mutex_unlock(&m->lock);
+	return fd;
+}
+
+bool ident_mount_set_fd(struct ident_mounts *m, uint16_t mount, int fd)
+{
+	int none = 0;
+
+	if (atomic_fetch_add_explicit(&m->open, 1, memory_order_relaxed) < IDENT_OPEN_MAX &&
+	    atomic_compare_exchange_strong_explicit(&m->fds[mount], &none, fd + 1,
+						    memory_order_release, memory_order_relaxed))
+		return true;
+	atomic_fetch_sub_explicit(&m->open, 1, memory_order_relaxed);
+	return false;
+}
+
+uint32_t ident_dev(const struct statx *stx)
+{
+	return (uint32_t)makedev(stx->stx_dev_major, stx->stx_dev_minor);
+}
+
+uint64_t ident_mount_key(const struct statx *stx)
+{
+	if (likely(stx->stx_mask & (STATX_MNT_ID | STATX_MNT_ID_UNIQUE)))
+		return stx->stx_mnt_id;
+	return KEY_IS_DEVICE | ident_dev(stx);
+}
+
+int ident_stat(int dirfd, const char *name, int at, struct statx *ret)
+{
+	if (statx(dirfd, name, at | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID | STATX_MNT_ID_UNIQUE, ret) < 0)
+		return -errno;
+	return 0;
+}
+
+static int handle_try(int dirfd, const char *name, int flags, struct ident_handle *ret)
+{
+	union {
+		struct file_handle head;
+		uint8_t bytes[sizeof(struct file_handle) + IDENT_HANDLE_MAX];
+	} h = {.head.handle_bytes = IDENT_HANDLE_MAX};
+	int mount_id;
+
+	if (name_to_handle_at(dirfd, name, &h.head, &mount_id, flags) < 0)
+		return -errno;
+	ret->len = 0;
+	if (h.head.handle_bytes > IDENT_HANDLE_MAX || h.head.handle_type < 0 ||
+	    h.head.handle_type > UINT16_MAX)
+		return 0;
+	ret->type = (uint16_t)h.head.handle_type;
+	ret->len = (uint8_t)h.head.handle_bytes;
+	memcpy(ret->bytes, h.bytes + offsetof(struct file_handle, f_handle), ret->len);
+	return 0;
+}
+
+/* Errors of name_to_handle_at(2) that speak of the file system or the kernel, not of the file. */
+static bool cannot(int error)
+{
+	return error == -EOPNOTSUPP || error == -EINVAL || error == -ENOSYS || error == -EPERM ||
+	       error == -EOVERFLOW;
+}
+
+int ident_handle(struct ident_mount *mount, int dirfd, const char *name, int at,
+		 struct ident_handle *ret)
+{
+	uint32_t how = atomic_load_explicit(&mount->how, memory_order_relaxed), found = IDENT_NONE;
+	int r = 0;
+
+	ret->len = 0;
+	if (how == IDENT_NONE)
+		return 0;
+	if (how != IDENT_FID) {
+		r = handle_try(dirfd, name, at, ret);
+		found = IDENT_PLAIN;
+	}
+	if (how == IDENT_FID || (how == IDENT_UNKNOWN && cannot(r))) {
+		r = handle_try(dirfd, name, at | AT_HANDLE_FID, ret);
+		found = IDENT_FID;
+	}
+	if (cannot(r)) {
+		found = IDENT_NONE;
+		r = 0;
+	}
+	if (how == IDENT_UNKNOWN && r == 0)
+		atomic_store_explicit(&mount->how, found, memory_order_relaxed);
+	return r;
+}

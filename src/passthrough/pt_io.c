@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Data of open files: read, write, sync, allocate, seek, copy. */
+/*
+ * Theory of operation
+ *
+ * Data moves between the page cache of the host and the guest's pages in one system call; the guest's
+ * buffers become the call's iovec array, at most VEC_MAX segments at a time. A call that moves less
+ * than it was given ends the request, so a request is one call unless the guest has cut its buffers
+ * into more segments than that. A buffer that has gone from under us is EFAULT from the kernel.
+ *
+ * A WRITE from the guest's page cache (FUSE_WRITE_CACHE) goes where its offset says, any other one
+ * that says O_APPEND to the end. When set-id bits are to go, the thread writes without CAP_FSETID,
+ * so that the kernel takes them as it would for the caller.
+ *
+ * A descriptor with O_DIRECT takes aligned data only, which the guest's kernel does not know of: when a
+ * page of a mapping ends with the file, or a program has taken O_DIRECT off with fcntl(2), what the
+ * host refuses is done through a second descriptor without. So is nothing that says O_DIRECT itself.
+ *
+ * No locks, no allocation: the handle is found and held with one atomic operation.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "cred.h"
+#include "fd.h"
+#include "pt_impl.h"
+#include "util.h"
+
+#define VEC_MAX  512u
+#define COPY_MAX 0x7ffff000u /* what one system call moves at most */
+
+/* The kernel is quicker with one buffer than with an array of one. */
+static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, off_t off)
+{
+	return n == 1 ? pread(fd, vec->iov_base, vec->iov_len, off) : preadv(fd, vec, (int)n, off);
+}
+
+static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, off_t off, int flags)
+{
+	return n == 1 && !flags ? pwrite(fd, vec->iov_base, vec->iov_len, off)
+				: pwritev2(fd, vec, (int)n, off, flags);
+}
+
+/*
+ * The file behind a handle without O_DIRECT, where that came with the open and not with this request.
+ * Only with a file that the handle may be used for in that way. A descriptor to close, or -errno.
+ */
+static int undirect(const struct pt *pt, const struct pt_file *file, uint32_t flags, int mode)
+{
+	const uint32_t had = file->ref.rec->flags;
+	int fd;
+
+	if (!(had & O_DIRECT) || flags & O_DIRECT)
+		return -EINVAL;
+	if ((had & O_ACCMODE) != O_RDWR && (had & O_ACCMODE) != (uint32_t)mode)
+		return -EBADF;
+	fd = openat(pt->conf.proc_fd_fd, pt_fdname(file->ref.file->fd).s,
+		    mode | ((int)had & (O_DSYNC | O_SYNC)) | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+static ssize_t read_all(int fd, const struct fuse_read_in *in, struct iov_cursor *dst)
+{
+	struct iovec vec[VEC_MAX];
+	size_t done = 0;
+
+	while (done < in->size) {
+		size_t len;
+		unsigned int n = iov_slice(dst, in->size - done, vec, VEC_MAX, &len);
+		ssize_t got;
+
+		if (len == 0)
+			break;
+		got = read_vec(fd, vec, n, (off_t)(in->offset + done));
+		if (unlikely(got < 0))
+			return done ? (ssize_t)done : -errno;
+		done += iov_skip(dst, (size_t)got);
+		if ((size_t)got < len)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+/* One system call. */
+ssize_t pt_read(struct request *req, uint64_t nodeid, const struct fuse_read_in *in,
+		struct iov_cursor *dst)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file file = {0};
+	scoped_fd int fd = -1;
+	ssize_t n;
+	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
+
+	if (unlikely(r))
+		return r;
+	n = read_all(file.ref.file->fd, in, dst);
+	if (unlikely(n == -EINVAL) && (fd = undirect(pt, &file, in->flags, O_RDONLY)) >= 0)
+		n = read_all(fd, in, dst);
+	return n;
+}
+
+static int write_flags(const struct pt *pt, const struct fuse_write_in *in)
+{
+	int flags = 0;
+
+	if (in->write_flags & FUSE_WRITE_CACHE)
+		return 0;
+	/* A guest that delays writes knows better where the end is. */
+	if (in->flags & O_APPEND && !pt_has(pt, FUSE_WRITEBACK_CACHE))
+		flags |= RWF_APPEND;
+	if ((in->flags & O_SYNC) == O_SYNC)
+		flags |= RWF_SYNC;
+	else if (in->flags & O_DSYNC)
+		flags |= RWF_DSYNC;
+	return flags;
+}
+
+static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, struct iov_cursor *src)
+{
+	struct iovec vec[VEC_MAX];
+	size_t done = 0;
+
+	while (done < in->size) {
+		size_t len;
+		unsigned int n = iov_slice(src, in->size - done, vec, VEC_MAX, &len);
+		ssize_t put;
+
+		if (len == 0)
+			break;
+		put = write_vec(fd, vec, n, (off_t)(in->offset + done), flags);
+		if (unlikely(put < 0))
+			return done ? (ssize_t)done : -errno;
+		done += iov_skip(src, (size_t)put);
+		if ((size_t)put < len)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+/* One system call; two to four more when set-id bits are to be cleared. */
+ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_in *in,
+		 struct iov_cursor *src)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file file = {0};
+	scoped_fd int fd = -1;
+	struct cred cred = {0};
+	ssize_t n;
+	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
+
+	if (unlikely(r))
+		return r;
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
+		pt_kill(req, &cred);
+	pt_changed(pt, file.ref.file->fd);
+	n = write_all(file.ref.file->fd, write_flags(pt, in), in, src);
+	if (unlikely(n == -EINVAL) && (fd = undirect(pt, &file, in->flags, O_WRONLY)) >= 0)
+		n = write_all(fd, write_flags(pt, in), in, src);
+	cred_end(&cred);
+	return n;
+}
+
+static int sync_fd(int fd, bool datasync)
+{
+	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+}
+
+/* One system call each, from here on. */
+int pt_fsync(struct request *req, uint64_t nodeid, uint64_t fh, bool datasync)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file file = {0};
+	int r = pt_file_get(pt, fh, nodeid, HANDLE_FILE, &file);
+
+	return r < 0 ? r : sync_fd(file.ref.file->fd, datasync);
+}
+
+int pt_fsyncdir(struct request *req, uint64_t nodeid, uint64_t fh, bool datasync)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file file = {0};
+	int r = pt_file_get(pt, fh, nodeid, HANDLE_DIR, &file);
+
+	return r < 0 ? r : sync_fd(file.ref.file->fd, datasync);
+}
+
+/*
+ * FALLOCATE and COPY_FILE_RANGE have no flag that says whether set-id bits go, and the guest leaves
+ * some of them to us, or all: they do, for any caller but root.
+ */
+static void kill_for(const struct request *req, struct cred *cred)
+{
+	if (req->hdr.uid)
+		pt_kill(req, cred);
+}
+
+int pt_fallocate(struct request *req, uint64_t nodeid, const struct fuse_fallocate_in *in)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file file = {0};
+	struct cred cred = {0};
+	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
+
+	if (r)
+		return r;
+	if (in->offset > INT64_MAX || in->length > INT64_MAX)
+		return -EFBIG;
+	pt_changed(pt, file.ref.file->fd);
+	kill_for(req, &cred);
+	if (fallocate(file.ref.file->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
+		r = -errno;
+	cred_end(&cred);
+	return r;
+}
+
+int pt_lseek(struct request *req, uint64_t nodeid, const struct fuse_lseek_in *in,
+	     uint64_t *ret_off)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file file = {0};
+	off_t off;
+	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
+
+	if (r)
+		return r;
+	/* Any other position is the guest's own business. */
+	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
+		return -EINVAL;
+	off = lseek(file.ref.file->fd, (off_t)in->offset, (int)in->whence);
+	if (off < 0)
+		return -errno;
+	*ret_off = (uint64_t)off;
+	return 0;
+}
+
+ssize_t pt_copy_file_range(struct request *req, uint64_t nodeid,
+			   const struct fuse_copy_file_range_in *in)
+{
+	struct pt *pt = req_backend(req);
+	scoped_file struct pt_file src = {0}, dst = {0};
+	off_t from = (off_t)in->off_in, to = (off_t)in->off_out;
+	struct cred cred = {0};
+	ssize_t n;
+	int r = pt_file_get(pt, in->fh_in, nodeid, HANDLE_FILE, &src);
+
+	if (r == 0)
+		r = pt_file_get(pt, in->fh_out, in->nodeid_out, HANDLE_FILE, &dst);
+	if (r)
+		return r;
+	if (from < 0 || to < 0)
+		return -EINVAL;
+	pt_changed(pt, dst.ref.file->fd);
+	kill_for(req, &cred);
+	n = copy_file_range(src.ref.file->fd, &from, dst.ref.file->fd, &to,
+			    MIN(in->len, (uint64_t)COPY_MAX), (unsigned int)in->flags);
+	n = n < 0 ? -errno : n;
+	cred_end(&cred);
+	return n;
+}

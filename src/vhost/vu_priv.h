@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the vhost-user device share. */
+#ifndef CULVERT_VU_PRIV_H
+#define CULVERT_VU_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "gmem.h"
+#include "vu_dev.h"
+#include "vu_msg.h"
+
+struct vu_backreq;
+
+/**
+ * struct vu_region - a region of the memory table, and the file that it came from.
+ *
+ * By these a region that a new table repeats is recognised, and keeps its mapping.
+ */
+struct vu_region {
+	struct gmem_conf conf;
+	dev_t dev;
+	ino_t ino;
+};
+
+/**
+ * struct vu_dev - the device. All fields belong to the control thread, but for the vrings
+ * (vu_dev.h).
+ * @sock:      the front-end, or -1.
+ * @features:  acknowledged by SET_FEATURES.
+ * @protocol:  acknowledged by SET_PROTOCOL_FEATURES.
+ * @status:    as SET_STATUS left it.
+ * @empty:     a table without regions, so that there is always one to go back to.
+ * @gm:        the current table; never NULL. Queue threads see it through their vq only.
+ * @regions:   what @gm consists of, @nregions entries.
+ * @log:       the dirty log; read by queue threads, changed while they are quiesced.
+ * @inflight:  the mapped inflight region, or NULL.
+ * @inflight_len: its bytes.
+ * @backreq:   the back-end channel, or NULL.
+ * @vrings:    @conf.max_queues of them.
+ */
+struct vu_dev {
+	struct vu_dev_conf conf;
+	char tag[36];
+	int sock;
+	uint64_t features;
+	uint64_t protocol;
+	uint8_t status;
+	struct gmem *empty;
+	struct gmem *gm;
+	struct vu_region regions[GMEM_REGIONS_MAX];
+	unsigned int nregions;
+	struct gmem_log log;
+	void *inflight;
+	size_t inflight_len;
+	struct vu_backreq *backreq;
+	struct vu_vring vrings[];
+};
+
+/**
+ * vu_handler - serves one kind of request.
+ * @msg:   the request; sizes and number of descriptors are as its row says. Descriptors that are
+ *         kept are taken out of it.
+ * @reply: for a request with an answer of its own: hdr.size, body and fds (given away) to fill in.
+ *
+ * Returns 0, or a negative errno: refused, and nothing has changed.
+ */
+typedef int vu_handler(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply);
+
+vu_handler vu_mem_set_table, vu_mem_add_region, vu_mem_remove_region, vu_mem_get_max_slots;
+vu_handler vu_mem_set_log_base, vu_mem_set_log_fd;
+vu_handler vu_vring_set_num, vu_vring_set_addr, vu_vring_set_base, vu_vring_get_base;
+vu_handler vu_vring_set_kick, vu_vring_set_call, vu_vring_set_err, vu_vring_set_enable;
+vu_handler vu_inflight_get_fd, vu_inflight_set_fd;
+
+/** vu_dev_has() - whether a feature bit was acknowledged. */
+static inline bool vu_dev_has(const struct vu_dev *dev, unsigned int bit)
+{
+	return dev->features >> bit & 1;
+}
+
+/** vu_vring_init() - no descriptors, stopped, disabled. */
+void vu_vring_init(struct vu_vring *vr, unsigned int index);
+
+/** vu_vring_forget() - forget size, addresses and base of a stopped ring; call and err stay. */
+void vu_vring_forget(struct vu_vring *vr);
+
+/** vu_vring_done() - close the descriptors of a stopped ring and forget what it was told. */
+void vu_vring_done(struct vu_vring *vr);
+
+/**
+ * vu_vring_settle() - prepare a ring for being described anew.
+ *
+ * A ring that is started but disabled is stopped: User-Mode Linux takes its queues down by
+ * disabling them and never asks for their base. Returns 0, or -EBUSY when the ring is started and
+ * enabled.
+ */
+int vu_vring_settle(struct vu_dev *dev, struct vu_vring *vr);
+
+/** vu_vring_settle_all() - the same for all rings; on -EBUSY none was stopped. */
+int vu_vring_settle_all(struct vu_dev *dev);
+
+/** vu_vring_stop_all() - stop and disable all rings; a new kick descriptor starts them again. */
+void vu_vring_stop_all(struct vu_dev *dev);
+
+/** vu_vring_start_all() - start the rings that have all they need. */
+void vu_vring_start_all(struct vu_dev *dev);
+
+/** vu_vring_rebind_all() - tell started rings of a new memory table. Queues are quiesced. */
+void vu_vring_rebind_all(struct vu_dev *dev);
+
+/** vu_vring_set_log_all() - let started rings log, or not. Queues are quiesced. */
+void vu_vring_set_log_all(struct vu_dev *dev);
+
+/** vu_mem_reset() - no memory table, no log. All rings are stopped. */
+void vu_mem_reset(struct vu_dev *dev);
+
+/** vu_inflight_reset() - unmap the inflight region. All rings are stopped. */
+void vu_inflight_reset(struct vu_dev *dev);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a memory table looks like. For the files of this folder only. */
+#ifndef CULVERT_GMEM_INTERNAL_H
+#define CULVERT_GMEM_INTERNAL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gmem.h"
+#include "util.h"
+
+struct gmem_mapping;
+
+/* A piece of guest memory. Does not change, and lives as long as its table. */
+struct gmem_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t uva;
+	uint8_t *host;
+	struct gmem_mapping *map;
+	bool readonly;
+};
+
+/* @refs: holders of the table; the rest does not change. @regions: sorted by gpa. */
+struct gmem {
+	_Atomic unsigned int refs;
+	unsigned int count;
+	struct gmem_region regions[];
+};
+
+/* The region that holds @gpa, or NULL. */
+const struct gmem_region *gmem_find(const struct gmem *gm, uint64_t gpa);
+
+/*
+ * gmem_gpa_iov() for one who asks again and again: *@near is the region that was hit last, or NULL, and
+ * belongs to @gm.
+ */
+static inline int gmem_near_iov(const struct gmem *gm, const struct gmem_region **near,
+				uint64_t gpa, uint64_t len, bool write, struct iovec *iov,
+				unsigned int max)
+{
+	const struct gmem_region *r = *near;
+	uint64_t at;
+
+	if (unlikely(!r || gpa - r->gpa >= r->size)) {
+		r = gmem_find(gm, gpa);
+		if (!r)
+			return -EFAULT;
+		*near = r;
+	}
+	at = gpa - r->gpa;
+	if (unlikely(len > r->size - at || (write && r->readonly) || max == 0))
+		return gmem_gpa_iov(gm, gpa, len, write, iov, max);
+	iov->iov_base = r->host + at;
+	iov->iov_len = (size_t)len;
+	return 1;
+}
+
+#endif
