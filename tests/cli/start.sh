@@ -75,6 +75,7 @@ gone() {
 # Sandboxes that work here.
 modes=()
 for mode in namespace chroot none; do
+	: >log
 	"$BIN" --shared-dir share --socket-path s --sandbox $mode 2>log </dev/null &
 	pid=$!
 	pids+=("$pid")
@@ -94,6 +95,7 @@ for mode in "${modes[@]}"; do
 
 	# Files: there before the ready line, ours alone, and gone at the end; each signal is a clean end.
 	for sig in TERM INT HUP; do
+		: >log
 		(umask 0777; exec "$BIN" --shared-dir share --socket-path s $box 2>log </dev/null) &
 		pid=$!
 		pids+=("$pid")
