@@ -28,6 +28,8 @@ static_assert(sizeof(struct vu_log) == 16, "wire format");
 static_assert(offsetof(struct vu_config, data) == VU_CONFIG_HDR, "wire format");
 static_assert(offsetof(struct vu_inflight, padding) == VU_INFLIGHT_MIN, "wire format");
 static_assert(sizeof(struct vu_inflight) == 24, "wire format");
+static_assert(sizeof(struct vu_shmem_config) == 2056, "wire format");
+static_assert(sizeof(struct vu_shmem_map) == 40, "wire format");
 static_assert(sizeof(union vu_payload) == 512, "the largest payload that is accepted");
 
 static const char *const names[VU_REQUEST_MAX] = {

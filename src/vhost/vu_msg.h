@@ -38,12 +38,15 @@ enum vu_request {
 	VU_REM_MEM_REG = 38,
 	VU_SET_STATUS = 39,
 	VU_GET_STATUS = 40,
+	VU_GET_SHMEM_CONFIG = 44,
 	VU_REQUEST_MAX = 45, /* first number that no request has */
 };
 
 /* Requests to the front-end, over the back-end channel. */
 enum vu_backend_request {
 	VU_BACKEND_CONFIG_CHANGE_MSG = 2,
+	VU_BACKEND_SHMEM_MAP = 9,
+	VU_BACKEND_SHMEM_UNMAP = 10,
 };
 
 /* Bits of GET_PROTOCOL_FEATURES. */
@@ -58,6 +61,8 @@ enum vu_protocol_feature {
 	VU_PROTOCOL_F_RESET_DEVICE = 13,
 	VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15,
 	VU_PROTOCOL_F_STATUS = 16,
+	VU_PROTOCOL_F_SHMEM_ALIOTH = 21, /* alioth's SHMEM; the specification's GPA_ADDRESSES */
+	VU_PROTOCOL_F_SHMEM = 22,
 };
 
 #define VU_F_LOG_ALL           26 /* feature bit: log writes to guest memory */
@@ -141,6 +146,27 @@ struct vu_inflight {
 
 #define VU_INFLIGHT_MIN 20u /* bytes of struct vu_inflight before its padding */
 
+#define VU_SHMEM_REGIONS 256u /* shared memory regions, by their id */
+
+/* The answer to GET_SHMEM_CONFIG: always whole, the index is the region's id. */
+struct vu_shmem_config {
+	uint32_t nregions; /* sizes that are not zero */
+	uint32_t padding;
+	uint64_t size[VU_SHMEM_REGIONS];
+} __attribute__((packed));
+
+#define VU_SHMEM_MAP_RW (UINT64_C(1) << 0) /* of vu_shmem_map.flags; without it, read-only */
+
+/* Of SHMEM_MAP and SHMEM_UNMAP. */
+struct vu_shmem_map {
+	uint8_t shmid;
+	uint8_t padding[7];
+	uint64_t fd_offset;
+	uint64_t shm_offset;
+	uint64_t len;
+	uint64_t flags;
+} __attribute__((packed));
+
 union vu_payload {
 	uint64_t u64;
 	struct vu_vring_state state;
@@ -150,6 +176,7 @@ union vu_payload {
 	struct vu_log log;
 	struct vu_config config;
 	struct vu_inflight inflight;
+	struct vu_shmem_map shmem;
 	uint8_t bytes[512];
 };
 
