@@ -12,7 +12,8 @@
  * must be equal on both sides to the nanosecond.
  *
  * Number and birth time can come again within a tick of the clock: what an operation may remove is
- * forgotten before it. The table forgets more: a collision replaces an entry, which only loses a comparison. One thread.
+ * forgotten before it. The table forgets more: a collision replaces an entry, if it can be one whose
+ * loss only loses a comparison: not one of a file that a mapping has changed. One thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,15 +52,30 @@ static bool was_set(const struct statx_timestamp *t, const struct timespec *now)
 	return llabs(now->tv_sec - (int64_t)t->tv_sec) > HOUR;
 }
 
+/* What is known of an inode that only costs a comparison when it is forgotten. */
+static bool may_be_lost(const struct seen *s)
+{
+	return !s->valid || (s->dirty_map == -1 && !s->untimed && !s->unwritten);
+}
+
 struct seen *check_seen(struct ex *ex, const struct statx *b)
 {
 	uint64_t birth = (uint64_t)b->stx_btime.tv_sec * 1000000007u + b->stx_btime.tv_nsec;
-	struct seen *s = &ex->seen[rng_mix(b->stx_ino + birth * 31) % EXEC_SEEN];
+	uint64_t hash = rng_mix(b->stx_ino + birth * 31);
+	struct seen *victim = NULL;
 
-	if (!s->valid || s->ino_b != b->stx_ino || !same_time(&s->btime, &b->stx_btime))
-		*s = (struct seen){
-			.valid = true, .ino_b = b->stx_ino, .btime = b->stx_btime, .dirty_map = -1};
-	return s;
+	for (unsigned int i = 0; i < EXEC_SEEN_WAYS; i++) {
+		struct seen *s = &ex->seen[(hash + i) % EXEC_SEEN];
+
+		if (s->valid && s->ino_b == b->stx_ino && same_time(&s->btime, &b->stx_btime))
+			return s;
+		if (!victim || (!may_be_lost(victim) && may_be_lost(s)) ||
+		    (victim->valid && !s->valid))
+			victim = s;
+	}
+	*victim = (struct seen){
+		.valid = true, .ino_b = b->stx_ino, .btime = b->stx_btime, .dirty_map = -1};
+	return victim;
 }
 
 static void check_one_time(struct ex *ex, const char *name, const struct statx_timestamp *now[2],

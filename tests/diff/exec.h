@@ -143,7 +143,8 @@ struct seen {
 	int dirty_map; /* mapping with changes that side A has not written yet; -1 none, -2 several */
 };
 
-#define EXEC_SEEN 4096
+#define EXEC_SEEN      4096
+#define EXEC_SEEN_WAYS 8 /* places that an inode can be in */
 
 /**
  * struct outcome - what an operation gave on one side.

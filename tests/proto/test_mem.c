@@ -80,6 +80,8 @@ static struct busy *busy_start(struct fx *f)
 
 static void busy_stop(struct busy *b)
 {
+	while (!b->done && !b->error)
+		usleep(1000);
 	b->stop = true;
 	pthread_join(b->thread, NULL);
 	if (b->error)
