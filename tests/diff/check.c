@@ -55,7 +55,7 @@ static bool was_set(const struct statx_timestamp *t, const struct timespec *now)
 /* What is known of an inode that only costs a comparison when it is forgotten. */
 static bool may_be_lost(const struct seen *s)
 {
-	return !s->valid || (s->dirty_map == -1 && !s->untimed && !s->unwritten);
+	return !s->valid || (s->dirty_map == -1 && !s->untimed && !s->unwritten && !s->late);
 }
 
 struct seen *check_seen(struct ex *ex, const struct statx *b)
@@ -115,8 +115,11 @@ static void check_times(struct ex *ex, const struct statx *a, const struct statx
 	bool clean =
 		s->dirty_map == -1 && !s->untimed && !(S_ISFIFO(b->stx_mode) && ex->conf->fuse);
 
+	if (!same_time(m[SIDE_B], &s->mtime[SIDE_B]))
+		s->late = false;
 	if (clean) {
-		check_one_time(ex, "mtime", m, s->mtime, times && s->timed, where, diff);
+		if (!s->late)
+			check_one_time(ex, "mtime", m, s->mtime, times && s->timed, where, diff);
 		check_one_time(ex, "ctime", c, s->ctime, times && s->timed, where, diff);
 	}
 	s->timed = times && clean;
@@ -301,6 +304,7 @@ static void note_clean(struct seen *s, int map)
 		return;
 	s->dirty_map = -1;
 	s->timed = false;
+	s->late = true;
 }
 
 static void forget(struct ex *ex, const struct statx *stx, bool only_gone)

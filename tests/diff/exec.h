@@ -140,6 +140,7 @@ struct seen {
 	bool timed;     /* the times are to be compared with */
 	bool untimed;   /* its times are never to be compared */
 	bool unwritten; /* has had blocks that were allocated and not written */
+	bool late;      /* side A wrote a mapping's changes back: its mtime may be of then */
 	int dirty_map; /* mapping with changes that side A has not written yet; -1 none, -2 several */
 };
 

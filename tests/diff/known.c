@@ -54,9 +54,9 @@ static const struct {
 	{"mapped-times",
 	 "times and blocks of a file with changes in a shared mapping are compared after msync or "
 	 "fsync: "
-	 "until then the changes are in the client's cache; on a tmpfs, which does not stamp files "
-	 "for that, "
-	 "they are not compared at all",
+	 "until then the changes are in the client's cache; an mtime that was set before that is "
+	 "not compared: writing back stamps the file; on a tmpfs, which does not stamp files for "
+	 "that, they are not compared at all",
 	 NULL, 0, 0},
 	{"fifo-times",
 	 "mtime and ctime of a fifo are not compared: it is a pipe of "
