@@ -180,6 +180,16 @@ static void check_pair(struct ex *ex, const int ret[2], const struct statx stx[2
 		check_stat(ex, &stx[0], &stx[1], where, true, atime, diff);
 }
 
+int check_statx(const struct ex *ex, int side, int dir, const char *path, int flags,
+		struct statx *ret_stx)
+{
+	int r = statx(dir, path, flags, STATX_WANT, ret_stx) ? errno : 0;
+
+	if (!r && side == SIDE_A && ex->prefix && ex->conf->fuse && S_ISDIR(ret_stx->stx_mode))
+		r = statx(dir, path, flags | AT_STATX_FORCE_SYNC, STATX_WANT, ret_stx) ? errno : 0;
+	return r;
+}
+
 static void check_at(struct ex *ex, const int dir[2], const char *const path[2], int flags,
 		     bool atime, const char *where, struct diff *diff)
 {
@@ -187,7 +197,7 @@ static void check_at(struct ex *ex, const int dir[2], const char *const path[2],
 	int ret[2];
 
 	for (int i = 0; i < 2; i++)
-		ret[i] = statx(dir[i], path[i], flags, STATX_WANT, &stx[i]) ? errno : 0;
+		ret[i] = check_statx(ex, i, dir[i], path[i], flags, &stx[i]);
 	check_pair(ex, ret, stx, where, atime, diff);
 }
 

@@ -26,6 +26,15 @@ void check_tree(struct ex *ex, struct diff *diff);
 void check_stat(struct ex *ex, const struct statx *a, const struct statx *b, const char *where,
 		bool times, bool atime, struct diff *diff);
 
+/**
+ * check_statx() - statx(2) as all comparisons want it; 0 or a positive errno.
+ *
+ * A directory of several processes is asked for past the client's cache: what one of them reads of it
+ * (READDIRPLUS) while another changes it can come into that cache late (Linux, fuse_dir_changed()).
+ */
+int check_statx(const struct ex *ex, int side, int dir, const char *path, int flags,
+		struct statx *ret_stx);
+
 /** check_seen() - what is remembered of an inode of side B; a fresh entry when nothing is. */
 struct seen *check_seen(struct ex *ex, const struct statx *b);
 

@@ -175,7 +175,7 @@ struct ex {
 	bool fifo;   /* the path of this open is a fifo on side B: do not wait for its other end */
 	struct timespec began;       /* this operation, on the clock that stamps files */
 	const char *prefix;          /* names of this worker in a shared directory, or NULL */
-	uint64_t skipped[16];        /* by known_refused() */
+	uint64_t skipped[24];        /* by known_refused() */
 	uint64_t count[OP_COUNT][2]; /* how many worked on B, and how many did not */
 };
 

@@ -58,6 +58,10 @@ static const struct {
 	 "not compared: writing back stamps the file; on a tmpfs, which does not stamp files for "
 	 "that, they are not compared at all",
 	 NULL, 0, 0},
+	{"shared-directories",
+	 "where several processes share directories, those are looked at past the client's cache: "
+	 "what another process reads of them while they change can come into it late",
+	 NULL, 0, 0},
 	{"fifo-times",
 	 "mtime and ctime of a fifo are not compared: it is a pipe of "
 	 "the client's kernel, which the file system does not see",

@@ -36,7 +36,7 @@ struct run {
 struct report {
 	_Atomic uint64_t ran; /* goes up with each operation */
 	uint64_t total;       /* of episodes that ended */
-	uint64_t skipped[16];
+	uint64_t skipped[24];
 	uint64_t count[OP_COUNT][2];
 	uint64_t episode; /* number of the one that runs */
 	struct diff diff;

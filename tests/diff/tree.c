@@ -22,11 +22,10 @@
 #include "check.h"
 #include "rng.h"
 
-#define STATX_WANT (STATX_BASIC_STATS | STATX_BTIME)
-#define CHUNK      (128u << 10)
-#define LINKS      8192u /* a power of two */
-#define MOST_READ  (64ll << 20)
-#define LIST       65536
+#define CHUNK     (128u << 10)
+#define LINKS     8192u /* a power of two */
+#define MOST_READ (64ll << 20)
+#define LIST      65536
 
 struct link_pair {
 	uint64_t ino[2]; /* keyed by the first; 0 = free */
@@ -243,8 +242,7 @@ static void walk_entry(struct walk *w, const int dir[2], const struct name *a, c
 	int fd[2];
 
 	for (int i = 0; i < 2; i++)
-		ret[i] = statx(dir[i], a->name, AT_SYMLINK_NOFOLLOW, STATX_WANT, &stx[i]) ? errno
-											  : 0;
+		ret[i] = check_statx(w->ex, i, dir[i], a->name, AT_SYMLINK_NOFOLLOW, &stx[i]);
 	if (ret[0] || ret[1]) {
 		diff_set(w->diff, "stat", "stat of %s: A %d, B %d", w->path, ret[0], ret[1]);
 		return;

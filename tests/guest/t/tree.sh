@@ -54,6 +54,7 @@ guest() {
 	host before_all
 
 	step "unpack"
+	mkdir tree # tar does not bear that another one makes it at the same time
 	thrice unpack_part
 	drop_caches
 	step "checksums"
