@@ -9,10 +9,13 @@
  * from there on hold at least @left bytes.
  *
  * The memory is shared with a guest that writes to it meanwhile. After a copy out of it stands a
- * compiler barrier: what the caller then decides upon is the copy, never a second load.
+ * compiler barrier: what the caller then decides upon is the copy, never a second load. It may also be
+ * taken away meanwhile (guard.h): then a copy ends in front of the segment that was not all there, and
+ * so does the list.
  */
 #include <string.h>
 
+#include "guard.h"
 #include "iov.h"
 #include "util.h"
 
@@ -47,28 +50,37 @@ static void advance(struct iov_cursor *c, size_t n)
 size_t iov_read(struct iov_cursor *c, void *buf, size_t len)
 {
 	size_t want = MIN(len, c->left), done = 0;
+	uint32_t hits = guard_hits();
 
 	while (done < want) {
 		char *at;
 		size_t n = chunk(c, want - done, &at);
 
 		memcpy((char *)buf + done, at, n);
+		if (unlikely(guard_hits() != hits)) {
+			c->left = 0;
+			break;
+		}
 		advance(c, n);
 		done += n;
 	}
-	__asm__ volatile("" ::: "memory");
 	return done;
 }
 
 size_t iov_write(struct iov_cursor *c, const void *buf, size_t len)
 {
 	size_t want = MIN(len, c->left), done = 0;
+	uint32_t hits = guard_hits();
 
 	while (done < want) {
 		char *at;
 		size_t n = chunk(c, want - done, &at);
 
 		memcpy(at, (const char *)buf + done, n);
+		if (unlikely(guard_hits() != hits)) {
+			c->left = 0;
+			break;
+		}
 		advance(c, n);
 		done += n;
 	}

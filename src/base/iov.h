@@ -28,10 +28,14 @@ struct iov_cursor {
 /** iov_init() - stand at the beginning of @cnt segments. Their total must fit in a size_t. */
 void iov_init(struct iov_cursor *c, const struct iovec *iov, unsigned int cnt);
 
-/** iov_read() - copy up to @len bytes out of the list and go on; returns the bytes copied. */
+/**
+ * iov_read() - copy up to @len bytes out of the list and go on; returns the bytes copied.
+ *
+ * Less than there were when the memory was taken away meanwhile (guard.h): then the list ends there.
+ */
 size_t iov_read(struct iov_cursor *c, void *buf, size_t len);
 
-/** iov_write() - copy up to @len bytes into the list and go on; returns the bytes copied. */
+/** iov_write() - copy up to @len bytes into the list and go on; as iov_read(). */
 size_t iov_write(struct iov_cursor *c, const void *buf, size_t len);
 
 /** iov_skip() - go on by up to @len bytes; returns the bytes passed. */

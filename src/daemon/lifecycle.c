@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "guard.h"
 #include "lifecycle.h"
 #include "listener.h"
 #include "log.h"
@@ -84,6 +85,9 @@ void lifecycle_block_signals(void)
 	signals(&set);
 	/* A launcher may have blocked what it likes. */
 	sigprocmask(SIG_SETMASK, &set, NULL);
+	/* Guest memory that goes away under us. */
+	if (guard_init() < 0)
+		log_warn("SIGBUS cannot be caught: %s", strerror(errno));
 }
 
 /* ---- the watcher ---- */

@@ -217,7 +217,8 @@ void decode_batch_forget(struct request *req)
 	decode_args(req, &in, sizeof(in));
 	if (req->in.left / sizeof(one) >= in.count) {
 		for (uint32_t i = 0; i < in.count; i++) {
-			iov_read(&req->in, &one, sizeof(one));
+			if (iov_read(&req->in, &one, sizeof(one)) != sizeof(one))
+				break;
 			req->se->ops->forget(req->se->be, one.nodeid, one.nlookup);
 		}
 	}

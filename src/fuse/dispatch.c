@@ -416,7 +416,8 @@ enum fuse_class fuse_receive(struct request *req)
 
 	req_begin(req);
 	/* Of a header that is cut short, what is there serves the reply. */
-	iov_read(&req->in, &req->hdr, sizeof(req->hdr));
+	if (iov_read(&req->in, &req->hdr, sizeof(req->hdr)) != MIN(sent, sizeof(req->hdr)))
+		req->faulted = true;
 	req->row = row_of(req->hdr.opcode);
 	log_debug("%s unique %llu nodeid %llu: %u bytes, room for %zu",
 		  fuse_opcode_name(req->hdr.opcode), (unsigned long long)req->hdr.unique,

@@ -68,7 +68,9 @@ static void put_header(struct request *req, int error, size_t payload)
 
 	log_debug("%s unique %llu: error %d, %zu bytes", fuse_opcode_name(req->hdr.opcode),
 		  (unsigned long long)req->hdr.unique, error, payload);
-	iov_write(&at, &out, sizeof(out));
+	/* Where that memory has gone, there is nobody to answer. */
+	if (unlikely(iov_write(&at, &out, sizeof(out)) != sizeof(out)))
+		out.len = 0;
 	finish(req, out.len);
 }
 
@@ -91,8 +93,10 @@ void req_reply_buf(struct request *req, const void *buf, size_t len)
 		req_reply_err(req, -EIO);
 		return;
 	}
-	iov_write(&at, buf, len);
-	req_reply_data(req, len);
+	if (unlikely(iov_write(&at, buf, len) != len))
+		req_reply_err(req, -EFAULT);
+	else
+		req_reply_data(req, len);
 }
 
 void req_reply_data(struct request *req, size_t len)

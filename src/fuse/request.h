@@ -62,7 +62,7 @@ enum req_state {
  *           SETXATTR, extensions.
  * @name:    the names, in @body; checked and terminated. NULL where the opcode has none.
  * @faulted: an address of the chain was outside guest memory, so @in and @out end early: it is
- *           answered with EFAULT. Set before fuse_receive().
+ *           answered with EFAULT. Set before fuse_receive(), and by it when the header has gone.
  * @supp_gid: the group of the caller that the parent directory belongs to (FUSE_CREATE_SUPP_GROUP), or
  *           (uint32_t)-1.
  * @label:   the label of what is to be created, or NULL; only while the backend's operation runs.

@@ -9,7 +9,8 @@
  * attached to its part when it starts and detached when it stops, so the region only changes while
  * all rings are stopped.
  *
- * What the region holds is as hostile as guest memory, and checked by vq_inflight_attach().
+ * What the region holds is as hostile as guest memory, and checked by vq_inflight_attach(). It may be
+ * taken away like guest memory, too, and is guarded (guard.h).
  *
  * Control thread only.
  */
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "guard.h"
 #include "util.h"
 #include "vq.h"
 #include "vq_inflight.h"
@@ -77,6 +79,7 @@ int vu_inflight_set_fd(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *re
 	const struct vu_inflight *desc = &msg->body.inflight;
 	size_t part = part_size(dev, desc);
 	uint64_t size = desc->mmap_size, offset = desc->mmap_offset, end;
+	struct guard_entry *guard = NULL;
 	struct stat st;
 	void *base;
 	int r;
@@ -93,14 +96,18 @@ int vu_inflight_set_fd(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *re
 	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, msg->fds[0], (off_t)offset);
 	if (base == MAP_FAILED)
 		return -errno;
-	r = vu_vring_settle_all(dev);
+	r = guard_add(base, size, gmem_page_size(msg->fds[0]), &guard);
+	if (r == 0)
+		r = vu_vring_settle_all(dev);
 	if (r < 0) {
+		guard_del(guard);
 		munmap(base, size);
 		return r;
 	}
 	vu_inflight_reset(dev);
 	dev->inflight = base;
 	dev->inflight_len = size;
+	dev->inflight_guard = guard;
 	for (unsigned int i = 0; i < desc->num_queues; i++) {
 		dev->vrings[i].inflight = (uint8_t *)base + i * part;
 		dev->vrings[i].inflight_size = part;
@@ -114,6 +121,8 @@ void vu_inflight_reset(struct vu_dev *dev)
 		dev->vrings[i].inflight = NULL;
 		dev->vrings[i].inflight_size = 0;
 	}
+	guard_del(dev->inflight_guard);
+	dev->inflight_guard = NULL;
 	if (dev->inflight)
 		munmap(dev->inflight, dev->inflight_len);
 	dev->inflight = NULL;

@@ -38,6 +38,7 @@ struct vu_region {
  * @log:       the dirty log; read by queue threads, changed while they are quiesced.
  * @inflight:  the mapped inflight region, or NULL.
  * @inflight_len: its bytes.
+ * @inflight_guard: of its pages.
  * @backreq:   the back-end channel, or NULL.
  * @vrings:    @conf.max_queues of them.
  */
@@ -55,6 +56,7 @@ struct vu_dev {
 	struct gmem_log log;
 	void *inflight;
 	size_t inflight_len;
+	struct guard_entry *inflight_guard;
 	struct vu_backreq *backreq;
 	struct vu_vring vrings[];
 };

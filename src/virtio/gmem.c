@@ -9,8 +9,8 @@
  * translate by it and use what it got, in any thread. Only the two reference counts ever change.
  *
  * A mapping covers whole pages of the file (huge pages where the file is made of them); a region is
- * the piece of it that the front-end named, to the byte. Sizes are checked against the file so that a
- * touch cannot raise SIGBUS as long as the file keeps its size.
+ * the piece of it that the front-end named, to the byte. Sizes are checked against the file, but it
+ * need not keep its size: every mapping is guarded (guard.h), so a touch of what has gone reads zeroes.
  *
  * A lookup is a binary search; tables have a handful of regions, up to some hundred with DAX.
  */
@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "gmem_internal.h"
+#include "guard.h"
 #include "util.h"
 
 #define LOG_PAGE_SHIFT 12
@@ -35,6 +36,7 @@ struct gmem_mapping {
 	_Atomic unsigned int refs;
 	void *base;
 	size_t len;
+	struct guard_entry *guard;
 };
 
 static struct gmem *table_alloc(unsigned int count)
@@ -46,11 +48,17 @@ static struct gmem *table_alloc(unsigned int count)
 	return gm;
 }
 
+static void unmap_pages(const struct gmem_mapping *map)
+{
+	guard_del(map->guard);
+	munmap(map->base, map->len);
+}
+
 static void mapping_put(struct gmem_mapping *map)
 {
 	if (atomic_fetch_sub(&map->refs, 1) != 1)
 		return;
-	munmap(map->base, map->len);
+	unmap_pages(map);
 	free(map);
 }
 
@@ -93,8 +101,7 @@ static int check_file(int fd, uint64_t offset, uint64_t size)
 	return S_ISREG(st.st_mode) && end > (uint64_t)st.st_size ? -EINVAL : 0;
 }
 
-/* What a mapping of the file must be a multiple of. */
-static size_t page_size_of(int fd)
+size_t gmem_page_size(int fd)
 {
 	struct statfs fs;
 
@@ -107,13 +114,20 @@ static size_t page_size_of(int fd)
 static int map_pages(int fd, uint64_t offset, uint64_t size, int prot, struct gmem_mapping *ret,
 		     uint8_t **ret_at)
 {
-	size_t page = page_size_of(fd);
+	size_t page = gmem_page_size(fd);
 	size_t pad = (size_t)(offset & (page - 1));
 	size_t len = ((size_t)size + pad + page - 1) & ~(page - 1);
 	void *base = mmap(NULL, len, prot, MAP_SHARED | MAP_NORESERVE, fd, (off_t)(offset - pad));
 
+	int r;
+
 	if (base == MAP_FAILED)
 		return -errno;
+	r = guard_add(base, len, page, &ret->guard);
+	if (r < 0) {
+		munmap(base, len);
+		return r;
+	}
 	madvise(base, len, MADV_DONTDUMP);
 	ret->base = base;
 	ret->len = len;
@@ -136,7 +150,7 @@ static int map_region(const struct gmem_conf *conf, int fd, struct gmem_region *
 		return r;
 	heap = malloc(sizeof(*heap));
 	if (!heap) {
-		munmap(map.base, map.len);
+		unmap_pages(&map);
 		return -ENOMEM;
 	}
 	*heap = map;
@@ -277,6 +291,7 @@ int gmem_gpa_iov(const struct gmem *gm, uint64_t gpa, uint64_t len, bool write, 
 
 int gmem_read(const struct gmem *gm, uint64_t gpa, void *buf, size_t len)
 {
+	uint32_t hits = guard_hits();
 	char *to = buf;
 
 	while (len) {
@@ -292,8 +307,7 @@ int gmem_read(const struct gmem *gm, uint64_t gpa, void *buf, size_t len)
 		len -= n;
 	}
 	/* What is decided upon is the copy: see iov.c. */
-	__asm__ volatile("" ::: "memory");
-	return 0;
+	return guard_hits() == hits ? 0 : -EFAULT;
 }
 
 const void *gmem_gpa(const struct gmem *gm, uint64_t gpa, uint64_t len)
@@ -325,14 +339,17 @@ int gmem_log_init(struct gmem_log *log, int fd, uint64_t size, uint64_t offset)
 		r = map_pages(fd, offset, size, PROT_READ | PROT_WRITE, &map, &at);
 	if (r < 0)
 		return r;
-	*log = (struct gmem_log){.base = at, .size = size, .map = map.base, .map_len = map.len};
+	*log = (struct gmem_log){
+		.base = at, .size = size, .map = map.base, .map_len = map.len, .guard = map.guard};
 	return 0;
 }
 
 void gmem_log_done(struct gmem_log *log)
 {
-	if (log->map)
+	if (log->map) {
+		guard_del(log->guard);
 		munmap(log->map, log->map_len);
+	}
 	*log = (struct gmem_log){0};
 }
 

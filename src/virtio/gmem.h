@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+struct guard_entry;
+
 #define GMEM_REGIONS_MAX 509 /* what GET_MAX_MEM_SLOTS says */
 
 /**
@@ -58,6 +60,9 @@ int gmem_with(const struct gmem *gm, const struct gmem_conf *conf, int fd, struc
 /** gmem_without() - a copy less the region with this gpa, size and uva; -ENOENT if there is none. */
 int gmem_without(const struct gmem *gm, const struct gmem_conf *conf, struct gmem **ret);
 
+/** gmem_page_size() - what a mapping of the file must be a multiple of, bytes: huge pages or usual ones. */
+size_t gmem_page_size(int fd);
+
 /** gmem_count() - regions in the table. */
 unsigned int gmem_count(const struct gmem *gm);
 
@@ -76,7 +81,7 @@ unsigned int gmem_count(const struct gmem *gm);
 int gmem_gpa_iov(const struct gmem *gm, uint64_t gpa, uint64_t len, bool write, struct iovec *iov,
 		 unsigned int max);
 
-/** gmem_read() - copy @len bytes at a guest physical address, once. 0, or -EFAULT. */
+/** gmem_read() - copy @len bytes at a guest physical address, once. 0, or -EFAULT (gone ones, too). */
 int gmem_read(const struct gmem *gm, uint64_t gpa, void *buf, size_t len);
 
 /** gmem_gpa() - one contiguous piece at a guest physical address, for reading, or NULL. */
@@ -91,6 +96,7 @@ void *gmem_uva(const struct gmem *gm, uint64_t uva, uint64_t len);
  * @size:    bytes of @base; pages beyond are not logged.
  * @map:     the pages that hold it.
  * @map_len: bytes of @map.
+ * @guard:   the front-end may take the pages away; then what is marked in them is lost.
  *
  * Does not change between gmem_log_init() and gmem_log_done(), which the control thread calls while
  * the queues are quiesced.
@@ -100,6 +106,7 @@ struct gmem_log {
 	uint64_t size;
 	void *map;
 	size_t map_len;
+	struct guard_entry *guard;
 };
 
 /**

@@ -11,10 +11,15 @@
  * Life of a chain: vq_pop() (in_use up) → vq_push() (unflushed up; the used entry is filled in, but not
  * seen) → vq_flush() (both down). Descriptors count as in use until the driver can know that they are
  * not, so a driver that runs ahead breaks its queue and nothing here overflows.
+ *
+ * The ring's memory may be taken away by the front-end: a touch of it then reads zeroes and is counted
+ * (guard.h). The functions here compare the count before and after, so the queue is broken before
+ * anything that was not there is believed.
  */
 #include <stdatomic.h>
 #include <string.h>
 
+#include "guard.h"
 #include "vq_inflight.h"
 #include "vq_internal.h"
 
@@ -53,6 +58,15 @@ static int find_areas(struct vq *vq, const struct vq_conf *conf, const struct gm
 	return 0;
 }
 
+/* To be called at the end: whether memory was gone since @hits. Then the queue is broken. */
+static bool lost_memory(struct vq *vq, uint32_t hits)
+{
+	if (likely(guard_hits() == hits))
+		return false;
+	vq->broken = true;
+	return true;
+}
+
 static bool conf_ok(const struct vq_conf *conf)
 {
 	uint16_t size = conf->size;
@@ -72,6 +86,7 @@ int vq_start(struct vq *vq, const struct vq_conf *conf, struct gmem *gm)
 		.running = true,
 		.starts = vq->starts + 1,
 	};
+	uint32_t hits = guard_hits();
 	int r;
 
 	if (vq->running)
@@ -92,6 +107,8 @@ int vq_start(struct vq *vq, const struct vq_conf *conf, struct gmem *gm)
 		fresh.last_avail = (uint16_t)conf->base;
 		fresh.avail_seen = fresh.last_avail;
 		fresh.used_idx = le16toh(vq_load(&used->idx));
+		if (guard_hits() != hits)
+			return -EFAULT;
 	}
 	fresh.gm = gmem_get(gm);
 	*vq = fresh;
@@ -175,6 +192,7 @@ int vq_walk_table(const struct vq *vq, struct vq_walk *w, const struct vq_desc *
 
 int vq_pop(struct vq *vq, struct vq_chain *chain)
 {
+	uint32_t hits = guard_hits();
 	int r;
 
 	if (unlikely(!vq->running || vq->broken))
@@ -185,12 +203,13 @@ int vq_pop(struct vq *vq, struct vq_chain *chain)
 		r = vq->conf.packed ? vq_packed_pop(vq, chain) : vq_split_pop(vq, chain);
 	if (unlikely(r < 0))
 		vq->broken = true;
-	return r;
+	return unlikely(lost_memory(vq, hits)) ? -EPROTO : r;
 }
 
 void vq_push(struct vq *vq, const struct vq_chain *chain, uint32_t written,
 	     const struct gmem *gm_of_chain)
 {
+	uint32_t hits = guard_hits();
 	bool done;
 
 	if (unlikely(!vq->running || vq->broken || chain->start != vq->starts))
@@ -202,10 +221,14 @@ void vq_push(struct vq *vq, const struct vq_chain *chain, uint32_t written,
 			       : vq_split_push(vq, chain, written);
 	if (likely(done))
 		vq->unflushed += chain->ndesc;
+	lost_memory(vq, hits);
 }
 
 bool vq_flush(struct vq *vq)
 {
+	uint32_t hits = guard_hits();
+	bool wants;
+
 	if (unlikely(!vq->running || vq->broken) || !vq->unflushed)
 		return false;
 	if (vq->conf.packed)
@@ -216,25 +239,32 @@ bool vq_flush(struct vq *vq)
 	vq->unflushed = 0;
 	/* What was published is seen before the driver's wish is read. */
 	atomic_thread_fence(memory_order_seq_cst);
-	return vq->conf.packed ? vq_packed_wants(vq) : vq_split_wants(vq);
+	wants = vq->conf.packed ? vq_packed_wants(vq) : vq_split_wants(vq);
+	return !lost_memory(vq, hits) && wants;
 }
 
 void vq_kicks_off(struct vq *vq)
 {
+	uint32_t hits = guard_hits();
+
 	if (unlikely(!vq->running || vq->broken))
 		return;
 	if (vq->conf.packed)
 		vq_packed_kicks_off(vq);
 	else
 		vq_split_kicks_off(vq);
+	lost_memory(vq, hits);
 }
 
 bool vq_kicks_on(struct vq *vq)
 {
+	uint32_t hits = guard_hits();
 	bool more;
 
 	if (unlikely(!vq->running || vq->broken))
 		return false;
 	more = vq->conf.packed ? vq_packed_kicks_on(vq) : vq_split_kicks_on(vq);
+	if (unlikely(lost_memory(vq, hits)))
+		return false;
 	return more || (vq->infl && vq_inflight_waiting(vq->infl));
 }

@@ -110,8 +110,9 @@ struct vq_inflight; /* vq_inflight.h */
  * are quiesced. Nothing in it is shared. The ring itself is shared with the guest, which may write
  * anything there at any time: indices are read once, checked, and used from locals.
  *
- * A ring that breaks the rules of the specification is marked @broken: nothing is taken from it or
- * put into it until it is started again; the process serves on.
+ * A ring that breaks the rules of the specification, or whose memory the front-end has taken away, is
+ * marked @broken: nothing is taken from it or put into it until it is started again; the process serves
+ * on.
  */
 struct vq {
 	struct vq_conf conf;

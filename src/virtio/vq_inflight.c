@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
 #include "vq_inflight.h"
 #include "vq_internal.h"
 
@@ -595,6 +596,7 @@ static int attach(struct vq *vq, struct vq_inflight *infl)
 int vq_inflight_attach(struct vq *vq, void *region, size_t size)
 {
 	uint16_t n = vq->conf.size;
+	uint32_t hits = guard_hits();
 	struct vq before = *vq;
 	struct vq_inflight *infl;
 	int r;
@@ -608,6 +610,8 @@ int vq_inflight_attach(struct vq *vq, void *region, size_t size)
 	infl->region = region;
 	infl->size = n;
 	r = attach(vq, infl);
+	if (r == 0 && guard_hits() != hits)
+		r = -EFAULT;
 	if (r < 0) {
 		*vq = before;
 		free(infl);

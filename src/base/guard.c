@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Memory that another process may take away while it is mapped here: a touch must not end us. */
+/*
+ * Theory of operation
+ *
+ * A page of a shared file that was truncated, or a huge page that there is none of any more, raises
+ * SIGBUS in the thread that touches it. The handler looks whether the address is in guarded memory, maps
+ * a private page of zeroes there, counts the hit for this thread, and returns: the access is made
+ * again and succeeds. So every access ends, by whatever thread and in whatever instruction, and who has
+ * to know looks at guard_hits(). Anything else that raises SIGBUS ends the process as ever.
+ *
+ * Why that is safe. The signal is synchronous: it comes between two instructions of the thread that made
+ * the access, which is in the midst of a copy or a load, never in the allocator or a lock. The handler
+ * makes one system call and touches atomic variables. The mapping stays while it runs, because whoever
+ * accesses it keeps it from being unmapped. Two threads on one page replace it twice; nothing but
+ * zeroes and words nobody will read is lost.
+ *
+ * The list of what is guarded is read by handlers and must not be locked: entries stand in chunks that
+ * are never freed, used over and over, each with a sequence count that is odd while it changes. A
+ * handler passes over an entry that changes: the one that it is in cannot. What it gets of an entry was
+ * all true at one moment, in which the entry it is in covered the address; mappings do not overlap, so
+ * it is the right one.
+ *
+ * Each page costs the process up to two more mappings, of which the kernel gives it 65,530. After
+ * PAGES_MAX of them, or when a page cannot be mapped, all of the guarded memory is replaced at once, which
+ * makes one mapping of it: the guest has lost its memory anyway.
+ *
+ * Lock: one for changing the list, a leaf.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "guard.h"
+#include "util.h"
+
+#define CHUNK     64u
+#define PAGES_MAX 256u /* replaced one by one */
+
+/**
+ * struct guard_entry - a mapping.
+ * @seq:   odd while it changes.
+ * @base, @len, @page: see guard_add(); @len 0: free. Written under the lock, read by handlers.
+ * @hits:  pages that were replaced.
+ */
+struct guard_entry {
+	_Atomic uint32_t seq;
+	_Atomic uintptr_t base;
+	_Atomic size_t len;
+	_Atomic size_t page;
+	_Atomic uint32_t hits;
+};
+
+struct chunk {
+	struct chunk *_Atomic next;
+	struct guard_entry entry[CHUNK];
+};
+
+_Thread_local volatile uint32_t guard_count;
+
+static struct chunk first;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct place {
+	struct guard_entry *entry;
+	uintptr_t base;
+	size_t len;
+	size_t page;
+};
+
+static bool read_entry(struct guard_entry *e, struct place *ret)
+{
+	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_acquire);
+
+	ret->entry = e;
+	ret->base = atomic_load_explicit(&e->base, memory_order_relaxed);
+	ret->len = atomic_load_explicit(&e->len, memory_order_relaxed);
+	ret->page = atomic_load_explicit(&e->page, memory_order_relaxed);
+	atomic_thread_fence(memory_order_acquire);
+	return seq % 2 == 0 && atomic_load_explicit(&e->seq, memory_order_relaxed) == seq;
+}
+
+static bool find(uintptr_t at, struct place *ret)
+{
+	for (struct chunk *c = &first; c; c = atomic_load_explicit(&c->next, memory_order_acquire))
+		for (unsigned int i = 0; i < CHUNK; i++)
+			if (read_entry(&c->entry[i], ret) && at - ret->base < ret->len)
+				return true;
+	return false;
+}
+
+static bool replace(uintptr_t at, size_t len)
+{
+	return mmap((void *)at, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	uintptr_t at = (uintptr_t)info->si_addr;
+	int saved = errno;
+	struct place p;
+
+	(void)context;
+	/* Above 0: the kernel says so, about an address; not a process by kill(2). */
+	if (info->si_code > 0 && find(at, &p)) {
+		at -= (at - p.base) % p.page;
+		if ((atomic_fetch_add(&p.entry->hits, 1) < PAGES_MAX && replace(at, p.page)) ||
+		    replace(p.base, p.len)) {
+			guard_count = guard_count + 1;
+			errno = saved;
+			return;
+		}
+	}
+	/* As if nobody had taken it: the access is made again, or the signal is sent again. */
+	signal(sig, SIG_DFL);
+	if (info->si_code <= 0)
+		raise(sig);
+	errno = saved;
+}
+
+int guard_init(void)
+{
+	struct sigaction act = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+
+	sigemptyset(&act.sa_mask);
+	return sigaction(SIGBUS, &act, NULL) < 0 ? -errno : 0;
+}
+
+static void set(struct guard_entry *e, uintptr_t base, size_t len, size_t page)
+{
+	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
+
+	atomic_store_explicit(&e->seq, seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&e->base, base, memory_order_relaxed);
+	atomic_store_explicit(&e->len, len, memory_order_relaxed);
+	atomic_store_explicit(&e->page, page, memory_order_relaxed);
+	atomic_store_explicit(&e->hits, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->seq, seq + 2, memory_order_release);
+}
+
+/* Under the lock. NULL: out of memory. */
+static struct guard_entry *free_entry(void)
+{
+	struct chunk *c = &first, *more;
+
+	for (;;) {
+		for (unsigned int i = 0; i < CHUNK; i++)
+			if (!atomic_load_explicit(&c->entry[i].len, memory_order_relaxed))
+				return &c->entry[i];
+		more = atomic_load_explicit(&c->next, memory_order_relaxed);
+		if (!more) {
+			more = calloc(1, sizeof(*more));
+			if (!more)
+				return NULL;
+			atomic_store_explicit(&c->next, more, memory_order_release);
+		}
+		c = more;
+	}
+}
+
+int guard_add(void *base, size_t len, size_t page, struct guard_entry **ret)
+{
+	struct guard_entry *e;
+
+	pthread_mutex_lock(&lock);
+	e = free_entry();
+	if (e)
+		set(e, (uintptr_t)base, len, page);
+	pthread_mutex_unlock(&lock);
+	if (!e)
+		return -ENOMEM;
+	*ret = e;
+	return 0;
+}
+
+void guard_del(struct guard_entry *entry)
+{
+	if (!entry)
+		return;
+	pthread_mutex_lock(&lock);
+	set(entry, 0, 0, 1);
+	pthread_mutex_unlock(&lock);
+}
