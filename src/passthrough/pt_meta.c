@@ -186,24 +186,25 @@ static int set_mode(struct pt *pt, const struct pt_node *node, uint32_t mode)
 	(FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_CTIME)
 
 /*
- * Is this a change by which set-id bits fall? A guest with KILLPRIV_V2 says so. Without, Linux sends a
- * mode that lacks them, but leaves a set-group-id bit without x alone, which falls for callers who are
- * not in the file's group: a change of nothing (a write, where that was all), of the size, or of the
- * mode by one who does not own the file (a write that took set-user-id away). A change of the owner is
- * left to us in this respect in any case.
+ * Is this a change by which set-id bits fall, for the lack of CAP_FSETID? A guest with KILLPRIV_V2 says so.
+ * Without, Linux sends a mode that lacks them, but leaves a set-group-id bit without x alone, which falls
+ * for callers who are not in the file's group: a change of nothing (a write, where that was all), of the
+ * size, or of the mode by one who does not own the file (a write that took set-user-id away). A change of
+ * the owner, or of nothing, is left to us in this respect in any case: the flag that Linux sends along
+ * with the first is there for all callers, root too.
  */
 static bool kills(struct request *req, const struct pt_node *node, const struct fuse_setattr_in *in)
 {
 	const struct pt *pt = req_backend(req);
 	struct statx stx;
 
+	if (!(in->valid & SETATTR_CHANGES) || in->valid & (FATTR_UID | FATTR_GID))
+		return req->hdr.uid != 0;
 	if (in->valid & FATTR_KILL_SUIDGID)
-		return true;
-	if (req->hdr.uid != 0 && in->valid & (FATTR_UID | FATTR_GID))
 		return true;
 	if (req->hdr.uid == 0 || pt_has(pt, FUSE_HANDLE_KILLPRIV_V2))
 		return false;
-	if (in->valid & FATTR_SIZE || !(in->valid & SETATTR_CHANGES))
+	if (in->valid & FATTR_SIZE)
 		return true;
 	if (!(in->valid & FATTR_MODE) || (in->mode & (S_ISGID | S_IXGRP)) != S_ISGID)
 		return false;

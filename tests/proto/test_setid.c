@@ -35,10 +35,22 @@ static const struct caller callers[] = {
 
 static const mode_t modes[] = {0777, 04777, 02777, 06777, 02767, 06767, 04767, 06666, 02766};
 
-enum op { WRITE, WRITE_DIRECT, TRUNCATE, OPEN_TRUNC, FALLOCATE, COPY, CHGRP, CHOWN, OPS };
+enum op {
+	WRITE,
+	WRITE_DIRECT,
+	TRUNCATE,
+	OPEN_TRUNC,
+	FALLOCATE,
+	COPY,
+	CHGRP,
+	CHOWN,
+	CHOWN_NOTHING,
+	OPS
+};
 
-static const char *const op_names[OPS] = {"write",     "direct write", "truncate", "open O_TRUNC",
-					  "fallocate", "copy",         "chgrp",    "chown"};
+static const char *const op_names[OPS] = {"write",        "direct write", "truncate",
+					  "open O_TRUNC", "fallocate",    "copy",
+					  "chgrp",        "chown",        "chown of nothing"};
 
 static const struct fx_opts killpriv = {.args = {"--killpriv-v2", "--xattr"}};
 static const struct fx_opts guest_kills = {.args = {"--xattr"}};
@@ -100,6 +112,8 @@ static int do_op(enum op op, int fd, int src, const struct caller *c)
 		return fchown(fd, (uid_t)-1, c->uid ? c->gid : 77);
 	case CHOWN:
 		return fchown(fd, 55, 77);
+	case CHOWN_NOTHING:
+		return fchown(fd, (uid_t)-1, (gid_t)-1);
 	case OPS:
 		break;
 	}
@@ -181,7 +195,7 @@ static int guest_op(struct fx *f, enum op op, mode_t mode, const struct caller *
 	const uint32_t kill = c->uid ? FUSE_WRITE_KILL_SUIDGID : 0;
 	struct fuse_setattr_in in = {.size = 3, .uid = 55, .gid = 77};
 	struct fuse_attr_out a;
-	bool falls = !v2(f) && guest_kill(mode, c, op == CHGRP || op == CHOWN, &in);
+	bool falls = !v2(f) && guest_kill(mode, c, op >= CHGRP, &in);
 
 	switch (op) {
 	case WRITE:
@@ -205,13 +219,16 @@ static int guest_op(struct fx *f, enum op op, mode_t mode, const struct caller *
 		if (falls)
 			assert_int_equal(fz_setattr(f, node, &in, &a), 0);
 		return fz_copy(f, fz_walk(f, "src"), src, 0, node, fh, 0, 3) == 3 ? 0 : -EIO;
+	/* Linux: with KILLPRIV_V2 the flag goes with any change of owners, also root's. */
 	case CHGRP:
-		in.valid |= FATTR_GID;
+		in.valid |= FATTR_GID | (v2(f) ? FATTR_KILL_SUIDGID : 0);
 		if (c->uid)
 			in.gid = c->gid;
 		return fz_setattr(f, node, &in, &a);
 	case CHOWN:
-		in.valid |= FATTR_UID | FATTR_GID;
+		in.valid |= FATTR_UID | FATTR_GID | (v2(f) ? FATTR_KILL_SUIDGID : 0);
+		return fz_setattr(f, node, &in, &a);
+	case CHOWN_NOTHING:
 		return fz_setattr(f, node, &in, &a);
 	case OPS:
 		break;
@@ -243,14 +260,14 @@ static int shared(struct fx *f, enum op op, mode_t mode, const struct caller *c)
 }
 
 /*
- * A write by the owner, who is not in the file's group, to a file with set-user-id and a set-group-id
+ * A write, or a chown of nothing, by the owner, who is not in the file's group, to a file with set-user-id and a set-group-id
  * bit that means nothing (no x): without KILLPRIV_V2 the request is the same as chmod(2) of one who is in
  * the group by a supplementary one. The bit stays.
  */
 static bool is_chmod(struct fx *f, enum op op, mode_t mode, const struct caller *c)
 {
-	return !v2(f) && op == WRITE && c->uid == OWNER && c->gid != GROUP && mode & S_ISUID &&
-	       (mode & (S_ISGID | S_IXGRP)) == S_ISGID;
+	return !v2(f) && (op == WRITE || op == CHOWN_NOTHING) && c->uid == OWNER &&
+	       c->gid != GROUP && mode & S_ISUID && (mode & (S_ISGID | S_IXGRP)) == S_ISGID;
 }
 
 static void bits_fall_as_on_the_host(void **state)
