@@ -43,7 +43,9 @@ static void fill_defaults(struct vuf_conf *c)
 		c->region = default_regions;
 		c->nregions = ARRAY_SIZE(default_regions);
 	}
-	if (!c->proto)
+	if (c->rules)
+		c->proto = c->rules->proto;
+	else if (!c->proto)
 		c->proto = VUF_PROTO_ALL;
 	if (!c->timeout_ms)
 		c->timeout_ms = 20000;
@@ -74,11 +76,16 @@ static int make_rings(struct vuf *v)
 int vuf_new(const struct vuf_conf *conf, struct vuf **ret)
 {
 	struct vuf *v = calloc(1, sizeof(*v));
+	pthread_mutexattr_t attr;
 	int r;
 
 	if (!v)
 		return -ENOMEM;
 	v->sock = v->backend_fd = -1;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&v->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	v->conf = *conf;
 	fill_defaults(&v->conf);
 	r = v->conf.rings > VUF_RINGS_MAX ? -EINVAL : vuf_mem_init(&v->mem);
@@ -99,10 +106,12 @@ void vuf_free(struct vuf *v)
 	if (!v)
 		return;
 	vuf_hangup(v);
+	vuf_dax_free(v);
 	for (unsigned int i = 0; i < v->nrings; i++)
 		vuf_ring_done(&v->ring[i]);
 	free(v->ring);
 	vuf_mem_done(&v->mem);
+	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
 
@@ -134,6 +143,10 @@ void vuf_hangup(struct vuf *v)
 {
 	for (unsigned int i = 0; i < v->nrings; i++)
 		v->ring[i].watch_fd = -1;
+	/* So that nobody waits for an answer any more. */
+	if (v->sock >= 0)
+		shutdown(v->sock, SHUT_RDWR);
+	vuf_dax_down(v);
 	fd_close(&v->sock);
 	fd_close(&v->backend_fd);
 }
@@ -156,6 +169,7 @@ static uint64_t wanted_features(const struct vuf_conf *c)
 int vuf_negotiate(struct vuf *v)
 {
 	uint64_t want = wanted_features(&v->conf), proto_bit = 1ull << VU_F_PROTOCOL_FEATURES;
+	const struct vuf_rules *rules = v->conf.rules;
 	uint64_t queues = 2;
 	int r = vuf_get_u64(v, VU_GET_FEATURES, &v->offered);
 
@@ -167,7 +181,11 @@ int vuf_negotiate(struct vuf *v)
 	if (r == 0) {
 		uint64_t proto = v->proto_offered & v->conf.proto;
 
-		/* Sent before REPLY_ACK holds, so without an answer. */
+		if (rules && rules->need & ~proto)
+			return -ENOTSUP;
+		/* Sent before REPLY_ACK holds, so most ask for no answer. */
+		if (rules && rules->asks_all)
+			v->proto = proto;
 		r = vuf_set_u64(v, VU_SET_PROTOCOL_FEATURES, proto);
 		v->proto = proto;
 	}
@@ -175,6 +193,8 @@ int vuf_negotiate(struct vuf *v)
 		r = vuf_get_u64(v, VU_GET_QUEUE_NUM, &queues);
 	if (r == 0 && queues < v->nrings)
 		r = -ENOTSUP;
+	if (r == 0)
+		r = vuf_dax_up(v);
 	if (r == 0)
 		r = vuf_set_none(v, VU_SET_OWNER);
 	if (r == 0)
@@ -186,29 +206,41 @@ int vuf_negotiate(struct vuf *v)
 
 int vuf_share_mem(struct vuf *v)
 {
+	bool one_by_one = v->conf.rules && v->conf.rules->kick_first;
 	struct vu_mem_table table = {0};
-	unsigned int n = MIN(v->mem.nregions, VU_MEM_REGIONS_MAX);
+	struct vuf_region rg[VUF_REGIONS_MAX + VU_MEM_REGIONS_MAX];
+	unsigned int total = v->mem.nregions, n;
 	int fds[VU_MEM_REGIONS_MAX];
-	int r;
+	int r = 0;
 
+	memcpy(rg, v->mem.region, total * sizeof(rg[0]));
+	total += vuf_dax_regions(v, rg + total, VU_MEM_REGIONS_MAX);
+	n = one_by_one ? 0 : MIN(total, VU_MEM_REGIONS_MAX);
 	table.count = n;
 	for (unsigned int i = 0; i < n; i++) {
-		table.region[i] = vuf_region_wire(&v->mem.region[i]);
-		fds[i] = v->mem.region[i].fd;
+		table.region[i] = vuf_region_wire(&rg[i]);
+		fds[i] = rg[i].fd;
 	}
-	r = vuf_send_ack(v, VU_SET_MEM_TABLE, &table,
-			 offsetof(struct vu_mem_table, region) + n * sizeof(table.region[0]), fds,
-			 n);
-	for (unsigned int i = n; r == 0 && i < v->mem.nregions; i++)
-		r = vuf_add_region(v, &v->mem.region[i]);
+	if (!one_by_one)
+		r = vuf_send_ack(v, VU_SET_MEM_TABLE, &table,
+				 offsetof(struct vu_mem_table, region) +
+					 n * sizeof(table.region[0]),
+				 fds, n);
+	for (unsigned int i = n; r == 0 && i < total; i++)
+		r = vuf_add_region(v, &rg[i]);
 	return r;
 }
 
 int vuf_ring_start(struct vuf *v, unsigned int i, uint32_t base)
 {
+	bool kick_first = v->conf.rules && v->conf.rules->kick_first;
 	struct vuf_ring *ring = &v->ring[i];
-	int r = vuf_set_state(v, VU_SET_VRING_NUM, i, ring->conf.size);
+	int r = 0;
 
+	if (kick_first)
+		r = vuf_set_fd(v, VU_SET_VRING_KICK, i, ring->kick_fd);
+	if (r == 0)
+		r = vuf_set_state(v, VU_SET_VRING_NUM, i, ring->conf.size);
 	if (r == 0)
 		r = vuf_set_addr(v, i, v->conf.log_all ? VU_VRING_F_LOG : 0);
 	if (r == 0)
@@ -217,7 +249,7 @@ int vuf_ring_start(struct vuf *v, unsigned int i, uint32_t base)
 		r = vuf_set_fd(v, VU_SET_VRING_ERR, i, ring->err_fd);
 	if (r == 0)
 		r = vuf_set_fd(v, VU_SET_VRING_CALL, i, ring->call_fd);
-	if (r == 0)
+	if (r == 0 && !kick_first)
 		r = vuf_set_fd(v, VU_SET_VRING_KICK, i, ring->kick_fd);
 	if (r == 0)
 		r = vuf_set_state(v, VU_SET_VRING_ENABLE, i, 1);

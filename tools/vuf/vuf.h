@@ -3,12 +3,14 @@
 #ifndef CULVERT_VUF_H
 #define CULVERT_VUF_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "vu_msg.h"
+#include "vuf_dax.h"
 #include "vuf_mem.h"
 #include "vuf_ring.h"
 
@@ -37,6 +39,8 @@
  * @log_all:     take VHOST_F_LOG_ALL when it is offered.
  * @no_ack:      do not ask for an answer to messages that have none of their own.
  * @timeout_ms:  longest wait for any answer; 0 = 20 s.
+ * @rules:       the personality of a front-end with a DAX window; then @proto does not count. NULL = none.
+ * @dax_size:    bytes of the window, where the personality has it that they are not asked for.
  */
 struct vuf_conf {
 	bool packed;
@@ -50,12 +54,15 @@ struct vuf_conf {
 	bool log_all;
 	bool no_ack;
 	int timeout_ms;
+	const struct vuf_rules *rules;
+	uint64_t dax_size;
 };
 
 /**
  * struct vuf - a front-end: guest memory, rings, and a connection or none.
  *
- * Messages are sent by one thread. A ring may be another thread's.
+ * Messages are sent by one thread, and by the one that serves the back-end channel. A ring may be
+ * another thread's.
  *
  * @conf:       defaults filled in; constant.
  * @mem:        guest memory.
@@ -76,6 +83,8 @@ struct vuf {
 	uint64_t features;
 	uint64_t proto_offered;
 	uint64_t proto;
+	pthread_mutex_t lock;
+	struct vuf_dax *dax;
 	_Atomic uint64_t unique;
 };
 
@@ -198,6 +207,9 @@ int vuf_set_log(struct vuf *v, int fd, uint64_t size, uint64_t offset);
 
 /** vuf_set_backend_channel() - SET_BACKEND_REQ_FD with a new socket pair. */
 int vuf_set_backend_channel(struct vuf *v);
+
+/** vuf_get_shmem_config() - GET_SHMEM_CONFIG. */
+int vuf_get_shmem_config(struct vuf *v, struct vu_shmem_config *ret);
 
 /**
  * vuf_get_inflight() - GET_INFLIGHT_FD for all rings.

@@ -7,7 +7,8 @@
  * back end that forgets to answer is a failure and not a hang. Messages without an answer of their own
  * ask for one wherever REPLY_ACK was agreed on: what they did is then done when the call returns.
  *
- * Threads: all of this belongs to the thread that owns the connection.
+ * Threads: all of this belongs to the thread that owns the connection, but for what the thread that
+ * serves the back-end channel sends: nobody sends while another waits for an answer (vuf.lock).
  */
 #include <errno.h>
 #include <poll.h>
@@ -65,19 +66,29 @@ int vuf_recv(struct vuf *v, uint32_t request, struct vu_msg *ret)
 	return 0;
 }
 
-/* The answer to @request, of exactly @size bytes and without descriptors. */
-static int recv_fixed(struct vuf *v, uint32_t request, void *buf, size_t size)
+/* A message and its answer. */
+static int call(struct vuf *v, uint32_t request, const void *body, size_t size, const int *fds,
+		unsigned int nfds, bool need_reply, struct vu_msg *ret)
 {
-	struct vu_msg msg;
-	int r = vuf_recv(v, request, &msg);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (msg.hdr.size != size || msg.nfds) {
-		vu_msg_close_fds(&msg);
+	need_reply |= v->conf.rules && v->conf.rules->asks_all;
+	pthread_mutex_lock(&v->lock);
+	r = vuf_send(v, request, body, size, fds, nfds, need_reply);
+	if (r == 0)
+		r = vuf_recv(v, request, ret);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+/* The payload of an answer, which is exactly @size bytes without descriptors. */
+static int take_fixed(struct vu_msg *msg, void *buf, size_t size)
+{
+	if (msg->hdr.size != size || msg->nfds) {
+		vu_msg_close_fds(msg);
 		return -EPROTO;
 	}
-	memcpy(buf, msg.body.bytes, size);
+	memcpy(buf, msg->body.bytes, size);
 	return 0;
 }
 
@@ -85,12 +96,19 @@ int vuf_send_ack(struct vuf *v, uint32_t request, const void *body, size_t size,
 		 unsigned int nfds)
 {
 	bool ack = (v->proto & (1ull << VU_PROTOCOL_F_REPLY_ACK)) && !v->conf.no_ack;
-	uint64_t status;
-	int r = vuf_send(v, request, body, size, fds, nfds, ack);
+	struct vu_msg msg;
+	uint64_t status = 0;
+	int r;
 
-	if (r < 0 || !ack)
+	if (!ack) {
+		pthread_mutex_lock(&v->lock);
+		r = vuf_send(v, request, body, size, fds, nfds, false);
+		pthread_mutex_unlock(&v->lock);
 		return r;
-	r = recv_fixed(v, request, &status, sizeof(status));
+	}
+	r = call(v, request, body, size, fds, nfds, true, &msg);
+	if (r == 0)
+		r = take_fixed(&msg, &status, sizeof(status));
 	if (r < 0)
 		return r;
 	return status ? -EREMOTEIO : 0;
@@ -98,9 +116,10 @@ int vuf_send_ack(struct vuf *v, uint32_t request, const void *body, size_t size,
 
 int vuf_get_u64(struct vuf *v, uint32_t request, uint64_t *ret)
 {
-	int r = vuf_send(v, request, NULL, 0, NULL, 0, false);
+	struct vu_msg msg;
+	int r = call(v, request, NULL, 0, NULL, 0, false, &msg);
 
-	return r < 0 ? r : recv_fixed(v, request, ret, sizeof(*ret));
+	return r < 0 ? r : take_fixed(&msg, ret, sizeof(*ret));
 }
 
 int vuf_set_u64(struct vuf *v, uint32_t request, uint64_t val)
@@ -145,10 +164,11 @@ int vuf_set_fd(struct vuf *v, uint32_t request, unsigned int i, int fd)
 int vuf_get_base(struct vuf *v, unsigned int i, uint32_t *ret)
 {
 	struct vu_vring_state st = {.index = i};
-	int r = vuf_send(v, VU_GET_VRING_BASE, &st, sizeof(st), NULL, 0, false);
+	struct vu_msg msg;
+	int r = call(v, VU_GET_VRING_BASE, &st, sizeof(st), NULL, 0, false, &msg);
 
 	if (r == 0)
-		r = recv_fixed(v, VU_GET_VRING_BASE, &st, sizeof(st));
+		r = take_fixed(&msg, &st, sizeof(st));
 	if (r < 0)
 		return r;
 	if (st.index != i)
@@ -189,9 +209,7 @@ int vuf_get_config(struct vuf *v, uint32_t offset, uint32_t size, void *buf)
 
 	if (size > VU_CONFIG_MAX)
 		return -EINVAL;
-	r = vuf_send(v, VU_GET_CONFIG, &c, VU_CONFIG_HDR + size, NULL, 0, false);
-	if (r == 0)
-		r = vuf_recv(v, VU_GET_CONFIG, &msg);
+	r = call(v, VU_GET_CONFIG, &c, VU_CONFIG_HDR + size, NULL, 0, false, &msg);
 	if (r < 0)
 		return r;
 	vu_msg_close_fds(&msg);
@@ -222,10 +240,8 @@ int vuf_set_log(struct vuf *v, int fd, uint64_t size, uint64_t offset)
 
 	if (!(v->proto & (1ull << VU_PROTOCOL_F_LOG_SHMFD)))
 		return -ENOTSUP;
-	r = vuf_send(v, VU_SET_LOG_BASE, &log, sizeof(log), &fd, 1, false);
 	/* The one message that is always answered, with whatever payload. */
-	if (r == 0)
-		r = vuf_recv(v, VU_SET_LOG_BASE, &msg);
+	r = call(v, VU_SET_LOG_BASE, &log, sizeof(log), &fd, 1, false, &msg);
 	if (r == 0)
 		vu_msg_close_fds(&msg);
 	return r;
@@ -256,10 +272,8 @@ int vuf_get_inflight(struct vuf *v, struct vu_inflight *ret, int *ret_fd)
 		.queue_size = v->conf.ring_size,
 	};
 	struct vu_msg msg;
-	int r = vuf_send(v, VU_GET_INFLIGHT_FD, &in, sizeof(in), NULL, 0, false);
+	int r = call(v, VU_GET_INFLIGHT_FD, &in, sizeof(in), NULL, 0, false, &msg);
 
-	if (r == 0)
-		r = vuf_recv(v, VU_GET_INFLIGHT_FD, &msg);
 	if (r < 0)
 		return r;
 	/* Some send the structure with its padding. */
