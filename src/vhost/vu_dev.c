@@ -5,7 +5,7 @@
  *
  * One control thread reads a message, finds its row in the table, checks size, descriptors and
  * negotiated feature against the row, and calls the handler. Handlers of memory are in vu_mem.c, of
- * rings in vu_vring.c, of inflight tracking in vu_inflight.c. All state belongs to the control
+ * rings in vu_vring.c, of inflight tracking in vu_inflight.c, of shared memory in vu_shmem.c. All state belongs to the control
  * thread; what queue threads look at (struct vu_vring, the dirty log) changes only while the owner
  * has quiesced them, or while the ring is stopped.
  *
@@ -64,7 +64,8 @@ static_assert(sizeof(((struct virtio_fs_config *)0)->tag) == sizeof(((struct vu_
 
 static uint64_t protocol_features(const struct vu_dev *dev)
 {
-	return PROTOCOL_FEATURES | (dev->conf.tag ? BIT(VU_PROTOCOL_F_CONFIG) : 0);
+	return PROTOCOL_FEATURES | (dev->conf.tag ? BIT(VU_PROTOCOL_F_CONFIG) : 0) |
+	       vu_shmem_feature(dev);
 }
 
 static void reply_u64(struct vu_msg *reply, uint64_t value)
@@ -119,6 +120,7 @@ static int set_protocol_features(struct vu_dev *dev, struct vu_msg *msg, struct 
 	if (msg->body.u64 & ~protocol_features(dev))
 		return -EINVAL;
 	dev->protocol = msg->body.u64;
+	vu_shmem_negotiated(dev);
 	return 0;
 }
 
@@ -184,21 +186,16 @@ static int get_queue_num(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *
 
 static int set_backend_req_fd(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply)
 {
-	struct vu_backreq *channel;
 	struct stat st;
-	int r;
 
 	(void)reply;
 	if (fstat(msg->fds[0], &st) < 0)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -ENOTSOCK;
-	r = vu_backreq_new(msg->fds[0], dev->protocol & BIT(VU_PROTOCOL_F_REPLY_ACK), &channel);
-	if (r < 0)
-		return r;
-	msg->fds[0] = -1;
-	vu_backreq_free(dev->backreq);
-	dev->backreq = channel;
+	vu_backreq_open(dev->backreq, fd_steal(&msg->fds[0]),
+			dev->protocol & BIT(VU_PROTOCOL_F_REPLY_ACK));
+	dev->have_channel = true;
 	return 0;
 }
 
@@ -306,6 +303,7 @@ static const struct row rows[VU_REQUEST_MAX] = {
 	    NEEDS(CONFIGURE_MEM_SLOTS), ROW_SOFT),
 	ROW(SET_STATUS, set_status, SIZE(uint64_t), NO_FDS, NEEDS(STATUS), 0),
 	ROW(GET_STATUS, get_status, NO_PAYLOAD, NO_FDS, NEEDS(STATUS), ROW_REPLY),
+	ROW(GET_SHMEM_CONFIG, vu_shmem_get_config, NO_PAYLOAD, NO_FDS, NEEDS(SHMEM), ROW_REPLY),
 };
 /* clang-format on */
 
@@ -409,6 +407,7 @@ int vu_dev_new(const struct vu_dev_conf *conf, struct vu_dev **ret)
 {
 	size_t tag_len = conf->tag ? strlen(conf->tag) : 1;
 	struct vu_dev *dev;
+	int r;
 
 	if (tag_len == 0 || tag_len > sizeof(dev->tag) || conf->max_queues == 0 ||
 	    conf->max_queues > VU_QUEUES_MAX)
@@ -420,6 +419,12 @@ int vu_dev_new(const struct vu_dev_conf *conf, struct vu_dev **ret)
 	if (!dev->empty) {
 		free(dev);
 		return -ENOMEM;
+	}
+	r = vu_shmem_init(dev);
+	if (r < 0) {
+		gmem_put(dev->empty);
+		free(dev);
+		return r;
 	}
 	dev->gm = gmem_get(dev->empty);
 	dev->conf = *conf;
@@ -441,6 +446,7 @@ void vu_dev_free(struct vu_dev *dev)
 	vu_dev_disconnect(dev);
 	gmem_put(dev->gm);
 	gmem_put(dev->empty);
+	vu_shmem_done(dev);
 	free(dev);
 }
 
@@ -454,16 +460,17 @@ void vu_dev_disconnect(struct vu_dev *dev)
 {
 	if (dev->sock < 0)
 		return;
+	vu_backreq_close(dev->backreq);
+	dev->have_channel = false;
 	vu_vring_stop_all(dev);
 	dev->conf.ops->reset(dev->conf.owner);
 	for (unsigned int i = 0; i < dev->conf.max_queues; i++)
 		vu_vring_done(&dev->vrings[i]);
 	vu_inflight_reset(dev);
 	vu_mem_reset(dev);
-	vu_backreq_free(dev->backreq);
-	dev->backreq = NULL;
 	dev->features = 0;
 	dev->protocol = 0;
+	vu_shmem_negotiated(dev);
 	dev->status = 0;
 	fd_close(&dev->sock);
 }

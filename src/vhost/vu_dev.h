@@ -78,6 +78,8 @@ struct vu_dev_ops {
  * @num_request_queues: in the configuration space.
  * @tag:         in the configuration space; NULL = do not offer VHOST_USER_PROTOCOL_F_CONFIG
  *               (QEMU 7.1 to 8.0 warn, and crash while doing so, when it is offered needlessly).
+ * @shmem_size:  bytes of shared memory region 0, the DAX window; 0 = there is none.
+ * @alioth:      offer shared memory by the feature bit that alioth knows it by.
  */
 struct vu_dev_conf {
 	const struct vu_dev_ops *ops;
@@ -85,6 +87,8 @@ struct vu_dev_conf {
 	unsigned int max_queues;
 	unsigned int num_request_queues;
 	const char *tag;
+	uint64_t shmem_size;
+	bool alioth;
 };
 
 struct vu_dev;
@@ -112,6 +116,26 @@ void vu_dev_disconnect(struct vu_dev *dev);
 
 /** vu_dev_vring() - the ring with this index, or NULL. */
 struct vu_vring *vu_dev_vring(struct vu_dev *dev, unsigned int index);
+
+/** vu_dev_shmem_ready() - whether the front-end can map into shared memory at all. Control thread. */
+bool vu_dev_shmem_ready(struct vu_dev *dev);
+
+/**
+ * vu_dev_shmem_map() - let a part of a file appear in shared memory.
+ * @fd:         the file, open for reading, and for writing as well with @write; stays the caller's.
+ * @fd_offset:  where the part begins, bytes. A multiple of the page, as all that follows.
+ * @shm_offset: where in shared memory it is to be. Nothing is mapped there.
+ * @len:        bytes.
+ *
+ * Waits for the front-end: any thread but the control thread, which must be free to serve it. Once
+ * this returns 0 the guest can see it. Otherwise as vu_backreq_map(); -ENOSPC when the front-end
+ * could not have more mappings.
+ */
+int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t shm_offset,
+		     uint64_t len, bool write);
+
+/** vu_dev_shmem_unmap() - take exactly one such mapping away; as vu_backreq_unmap(). */
+int vu_dev_shmem_unmap(struct vu_dev *dev, uint64_t shm_offset, uint64_t len);
 
 /** vu_vring_call() - notify the driver. The thread that owns the vring. */
 void vu_vring_call(struct vu_vring *vr);

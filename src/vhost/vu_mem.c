@@ -109,11 +109,10 @@ static void publish(struct vu_dev *dev, struct draft *d)
 
 	dev->conf.ops->quiesce(dev->conf.owner);
 	dev->gm = d->gm;
-	memcpy(dev->regions, d->regions, d->nregions * sizeof(d->regions[0]));
-	dev->nregions = d->nregions;
 	vu_vring_rebind_all(dev);
 	dev->conf.ops->resume(dev->conf.owner);
 	d->gm = old;
+	vu_shmem_set_regions(dev, d->regions, d->nregions);
 	vu_vring_start_all(dev);
 }
 
@@ -229,6 +228,6 @@ void vu_mem_reset(struct vu_dev *dev)
 {
 	gmem_put(dev->gm);
 	dev->gm = gmem_get(dev->empty);
-	dev->nregions = 0;
+	vu_shmem_set_regions(dev, NULL, 0);
 	gmem_log_done(&dev->log);
 }

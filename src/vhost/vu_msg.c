@@ -30,7 +30,7 @@ static_assert(offsetof(struct vu_inflight, padding) == VU_INFLIGHT_MIN, "wire fo
 static_assert(sizeof(struct vu_inflight) == 24, "wire format");
 static_assert(sizeof(struct vu_shmem_config) == 2056, "wire format");
 static_assert(sizeof(struct vu_shmem_map) == 40, "wire format");
-static_assert(sizeof(union vu_payload) == 512, "the largest payload that is accepted");
+static_assert(sizeof(union vu_payload) == 2056, "the largest payload that is accepted");
 
 static const char *const names[VU_REQUEST_MAX] = {
 	[VU_GET_FEATURES] = "GET_FEATURES",
@@ -63,6 +63,7 @@ static const char *const names[VU_REQUEST_MAX] = {
 	[VU_REM_MEM_REG] = "REM_MEM_REG",
 	[VU_SET_STATUS] = "SET_STATUS",
 	[VU_GET_STATUS] = "GET_STATUS",
+	[VU_GET_SHMEM_CONFIG] = "GET_SHMEM_CONFIG",
 };
 
 int vu_msg_recv(int sock, struct vu_msg *msg)

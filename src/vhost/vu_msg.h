@@ -177,7 +177,8 @@ union vu_payload {
 	struct vu_config config;
 	struct vu_inflight inflight;
 	struct vu_shmem_map shmem;
-	uint8_t bytes[512];
+	struct vu_shmem_config shmem_config;
+	uint8_t bytes[sizeof(struct vu_shmem_config)];
 };
 
 /**

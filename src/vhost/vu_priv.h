@@ -3,6 +3,7 @@
 #ifndef CULVERT_VU_PRIV_H
 #define CULVERT_VU_PRIV_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,32 @@ struct vu_region {
 	ino_t ino;
 };
 
+/* Does the front-end send a memory table that has what it has just mapped? */
+enum vu_tables {
+	VU_TABLES_UNKNOWN,
+	VU_TABLES_NONE,
+	VU_TABLES_COME,
+};
+
+/**
+ * struct vu_shmem - shared memory (vu_shmem.c). All fields under @lock.
+ * @changed: the memory table was changed, or @off has risen.
+ * @agreed: mapping was negotiated; written by the control thread, which reads it without the lock.
+ * @slots:  and regions may be added to the memory table one by one.
+ * @off:    how often those who wait were called off.
+ * @tables: enum vu_tables.
+ * @last:   what was mapped last, as a memory table would have it; size 0 = nothing.
+ */
+struct vu_shmem {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool agreed;
+	bool slots;
+	unsigned int off;
+	enum vu_tables tables;
+	struct vu_region last;
+};
+
 /**
  * struct vu_dev - the device. All fields belong to the control thread, but for the vrings
  * (vu_dev.h).
@@ -34,12 +61,14 @@ struct vu_region {
  * @status:    as SET_STATUS left it.
  * @empty:     a table without regions, so that there is always one to go back to.
  * @gm:        the current table; never NULL. Queue threads see it through their vq only.
- * @regions:   what @gm consists of, @nregions entries.
+ * @regions:   what @gm consists of, @nregions entries. Written under @shmem.lock.
  * @log:       the dirty log; read by queue threads, changed while they are quiesced.
  * @inflight:  the mapped inflight region, or NULL.
  * @inflight_len: its bytes.
  * @inflight_guard: of its pages.
- * @backreq:   the back-end channel, or NULL.
+ * @backreq:   the back-end channel; locks for itself. Constant.
+ * @have_channel: it is there.
+ * @shmem:     shared memory; locks for itself.
  * @vrings:    @conf.max_queues of them.
  */
 struct vu_dev {
@@ -58,6 +87,8 @@ struct vu_dev {
 	size_t inflight_len;
 	struct guard_entry *inflight_guard;
 	struct vu_backreq *backreq;
+	bool have_channel;
+	struct vu_shmem shmem;
 	struct vu_vring vrings[];
 };
 
@@ -76,6 +107,7 @@ vu_handler vu_mem_set_log_base, vu_mem_set_log_fd;
 vu_handler vu_vring_set_num, vu_vring_set_addr, vu_vring_set_base, vu_vring_get_base;
 vu_handler vu_vring_set_kick, vu_vring_set_call, vu_vring_set_err, vu_vring_set_enable;
 vu_handler vu_inflight_get_fd, vu_inflight_set_fd;
+vu_handler vu_shmem_get_config;
 
 /** vu_dev_has() - whether a feature bit was acknowledged. */
 static inline bool vu_dev_has(const struct vu_dev *dev, unsigned int bit)
@@ -118,6 +150,27 @@ void vu_vring_set_log_all(struct vu_dev *dev);
 
 /** vu_mem_reset() - no memory table, no log. All rings are stopped. */
 void vu_mem_reset(struct vu_dev *dev);
+
+/** vu_shmem_init() - no shared memory yet, and no channel. 0 or -errno. */
+int vu_shmem_init(struct vu_dev *dev);
+
+/** vu_shmem_done() - nobody waits any more. */
+void vu_shmem_done(struct vu_dev *dev);
+
+/** vu_shmem_feature() - the protocol feature that offers it, or 0. */
+uint64_t vu_shmem_feature(const struct vu_dev *dev);
+
+/** vu_shmem_negotiated() - the protocol features are others. */
+void vu_shmem_negotiated(struct vu_dev *dev);
+
+/** vu_shmem_call_off() - nobody waits for the front-end until vu_shmem_go_on(). Nests. */
+void vu_shmem_call_off(struct vu_dev *dev);
+
+/** vu_shmem_go_on() - end of that. */
+void vu_shmem_go_on(struct vu_dev *dev);
+
+/** vu_shmem_set_regions() - @dev->regions are these from now on; who waits for one is told. */
+void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, unsigned int n);
 
 /** vu_inflight_reset() - unmap the inflight region. All rings are stopped. */
 void vu_inflight_reset(struct vu_dev *dev);

@@ -140,7 +140,10 @@ static void try_start(struct vu_dev *dev, struct vu_vring *vr)
 static void stop(struct vu_dev *dev, struct vu_vring *vr)
 {
 	if (vr->started) {
+		/* The front-end waits for us, and what it is asked for meanwhile would wait for it. */
+		vu_shmem_call_off(dev);
 		dev->conf.ops->vring_stop(dev->conf.owner, vr);
+		vu_shmem_go_on(dev);
 		vr->conf.base = vq_stop(&vr->vq);
 		vr->started = false;
 		vr->lost = false;

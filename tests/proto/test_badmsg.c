@@ -71,7 +71,7 @@ static void headers(void **state)
 		{VU_SET_OWNER, VU_VERSION | VU_FLAG_REPLY | VU_FLAG_NEED_REPLY, 0},
 		{VU_GET_FEATURES, VU_VERSION, UINT32_MAX},
 		{VU_GET_FEATURES, VU_VERSION, 0x10000},
-		{VU_GET_FEATURES, VU_VERSION, 513},
+		{VU_GET_FEATURES, VU_VERSION, sizeof(union vu_payload) + 1},
 		{VU_SET_MEM_TABLE, VU_VERSION, 0x7fffffff},
 		{VU_GET_CONFIG, VU_VERSION, 4096},
 	};
@@ -123,7 +123,7 @@ static void byte_by_byte(void **state)
 static void unknown_requests(void **state)
 {
 	static const uint32_t numbers[] = {0,  19, 20, 22, 23, 26, 27, 28,  29,  30,
-					   33, 35, 41, 42, 43, 44, 45, 100, 255, UINT32_MAX};
+					   33, 35, 41, 42, 43, 45, 46, 100, 255, UINT32_MAX};
 	struct fx *f = *state;
 
 	begin(f);

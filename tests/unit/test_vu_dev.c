@@ -67,6 +67,7 @@ static const struct about {
 	{VU_REM_MEM_REG, 40, 40, 0, 1, VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS, 0, .soft = true},
 	{VU_SET_STATUS, 8, 8, 0, 0, VU_PROTOCOL_F_STATUS, 0},
 	{VU_GET_STATUS, 0, 0, 0, 0, VU_PROTOCOL_F_STATUS, 8, .no_bad = true},
+	{VU_GET_SHMEM_CONFIG, 0, 0, 0, 0, VU_PROTOCOL_F_SHMEM, 2056, .no_bad = true},
 };
 
 static int dup_of(int fd)
@@ -210,7 +211,7 @@ static void prepare(struct fix *f, uint64_t protocol)
 /* Send and serve @m. What came back is in @reply; returns vu_dev_handle()'s result. */
 static int exchange(struct fix *f, struct vu_msg *m, struct vu_msg *reply, size_t *ret_len)
 {
-	uint8_t raw[1024];
+	uint8_t raw[4096];
 	int r;
 
 	fix_send(f, m->hdr.request, m->hdr.flags, &m->body, m->hdr.size, m->fds, m->nfds);
@@ -381,7 +382,7 @@ static void test_before_feature(void **state)
 static void test_unknown(void **state)
 {
 	static const uint32_t unknown[] = {0,  19, 20, 22, 23, 26, 27, 28,      29,        30,
-					   33, 35, 41, 42, 43, 44, 45, 0x10000, UINT32_MAX};
+					   33, 35, 41, 42, 43, 45, 46, 0x10000, UINT32_MAX};
 	struct fix f;
 
 	(void)state;

@@ -156,7 +156,7 @@ static void test_bad_header(void **state)
 		{2, 0},
 		{3, 0},
 		{VU_FLAG_REPLY, 0},
-		{VU_VERSION, 513},
+		{VU_VERSION, sizeof(union vu_payload) + 1},
 		{VU_VERSION, 0x80000000},
 		{VU_VERSION, UINT32_MAX},
 	};
@@ -176,7 +176,7 @@ static void test_bad_header(void **state)
 static void test_largest(void **state)
 {
 	const struct pair *p = *state;
-	uint8_t bytes[512];
+	uint8_t bytes[sizeof(union vu_payload)];
 	struct vu_msg in;
 
 	memset(bytes, 0xa5, sizeof(bytes));
@@ -240,7 +240,7 @@ static void test_end_in_payload(void **state)
 static void test_send_refuses(void **state)
 {
 	const struct pair *p = *state;
-	struct vu_msg msg = {.hdr = {.flags = VU_VERSION, .size = 513}};
+	struct vu_msg msg = {.hdr = {.flags = VU_VERSION, .size = sizeof(union vu_payload) + 1}};
 
 	assert_int_equal(vu_msg_send(p->ours, &msg), -EINVAL);
 	msg.hdr.size = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* vu_dev: features, configuration space, resets; vu_backreq. */
+/* vu_dev: features, configuration space, resets. */
 /*
  * Theory of operation
  *
@@ -9,12 +9,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "util.h"
-#include "vu_backreq.h"
 #include "vu_fixture.h"
 
 static void test_hang_up(void **state)
@@ -224,60 +222,6 @@ static void test_resets(void **state)
 	fix_done(&f);
 }
 
-static void test_backreq(void **state)
-{
-	const struct vu_hdr change = {.request = 2, .flags = VU_VERSION | VU_FLAG_NEED_REPLY};
-	struct {
-		struct vu_hdr hdr;
-		uint64_t value;
-	} __attribute__((packed)) answer = {{2, VU_VERSION | VU_FLAG_REPLY, 8}, 0};
-	struct vu_backreq *br;
-	struct vu_hdr got;
-	int pair[2];
-
-	(void)state;
-	vu_backreq_free(NULL);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(vu_backreq_new(pair[0], true, &br), 0);
-	/* The answer is there beforehand: good, then bad. */
-	assert_int_equal(send(pair[1], &answer, sizeof(answer), 0), sizeof(answer));
-	assert_int_equal(vu_backreq_config_changed(br), 0);
-	assert_int_equal(recv(pair[1], &got, sizeof(got), MSG_DONTWAIT), sizeof(got));
-	assert_memory_equal(&got, &change, sizeof(got));
-	answer.value = 1;
-	assert_int_equal(send(pair[1], &answer, sizeof(answer), 0), sizeof(answer));
-	assert_int_equal(vu_backreq_config_changed(br), -EIO);
-	/* It comes too late, and is not taken for the answer of the next. */
-	assert_int_equal(vu_backreq_config_changed(br), -ETIMEDOUT);
-	assert_int_equal(send(pair[1], &answer, sizeof(answer), 0), sizeof(answer));
-	answer.value = 0;
-	assert_int_equal(send(pair[1], &answer, sizeof(answer), 0), sizeof(answer));
-	assert_int_equal(vu_backreq_config_changed(br), 0);
-	answer.hdr.request = 3;
-	assert_int_equal(send(pair[1], &answer, sizeof(answer), 0), sizeof(answer));
-	assert_int_equal(vu_backreq_config_changed(br), -EPROTO);
-	fd_close(&pair[1]);
-	assert_true(vu_backreq_config_changed(br) < 0);
-	vu_backreq_free(br);
-}
-
-static void test_backreq_silent(void **state)
-{
-	const struct vu_hdr change = {.request = 2, .flags = VU_VERSION};
-	struct vu_backreq *br;
-	struct vu_hdr got;
-	int pair[2];
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(vu_backreq_new(pair[0], false, &br), 0);
-	assert_int_equal(vu_backreq_config_changed(br), 0);
-	assert_int_equal(recv(pair[1], &got, sizeof(got), MSG_DONTWAIT), sizeof(got));
-	assert_memory_equal(&got, &change, sizeof(got));
-	vu_backreq_free(br);
-	fd_close(&pair[1]);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,8 +233,6 @@ int main(void)
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_features_while_running),
 		cmocka_unit_test(test_resets),
-		cmocka_unit_test(test_backreq),
-		cmocka_unit_test(test_backreq_silent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,7 @@ void fix_init(struct fix *f, const char *tag)
 		.max_queues = FIX_QUEUES,
 		.num_request_queues = FIX_QUEUES - 1,
 		.tag = tag,
+		.shmem_size = FIX_SHMEM,
 	};
 
 	memset(f, 0, sizeof(*f));

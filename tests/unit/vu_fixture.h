@@ -17,6 +17,7 @@
 #define FIX_RAM    (UINT64_C(4) << 20) /* bytes of guest memory */
 #define FIX_GPA    UINT64_C(0x40000000)
 #define FIX_UVA    UINT64_C(0x7f0000000000)
+#define FIX_SHMEM  (UINT64_C(8) << 20) /* bytes of shared memory */
 
 /* Offsets into guest memory of ring @i's areas. */
 #define FIX_DESC(i)  ((i)*UINT64_C(0x10000))
@@ -25,9 +26,9 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* What is offered: bits 26, 28, 29, 30, 32, 34, and 0, 1, 3, 5, 10, 12, 13, 15, 16. */
+/* What is offered: bits 26, 28, 29, 30, 32, 34, and 0, 1, 3, 5, 10, 12, 13, 15, 16, 22. */
 #define FIX_FEATURES       UINT64_C(0x574000000)
-#define FIX_PROTOCOL_NOTAG UINT64_C(0x1b42b)
+#define FIX_PROTOCOL_NOTAG UINT64_C(0x41b42b)
 #define FIX_PROTOCOL       (FIX_PROTOCOL_NOTAG | BIT(VU_PROTOCOL_F_CONFIG))
 /* No packed rings. */
 #define FIX_SPLIT (FIX_FEATURES & ~BIT(34) & ~BIT(VU_F_LOG_ALL))

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The vhost-user device: shared memory, which is the DAX window, and what is mapped into it. */
+/*
+ * Theory of operation
+ *
+ * There is one region, with the id 0. The front-end reserves it in the guest's address space and maps
+ * parts of files into it when we ask, over the back-end channel (vu_backreq.c). Any thread asks but the
+ * control thread, which has to serve the main channel meanwhile.
+ *
+ * Some front-ends (QEMU with its generic vhost-user device) answer before the guest can see what they
+ * have mapped, and make it visible and part of the memory table in one go: there the table that has the
+ * mapping is awaited. Whether a front-end is of that kind is learned from the first mapping; one that
+ * cannot add single regions is taken not to be. The number of regions is what limits such mappings.
+ *
+ * Lock order: @lock is a leaf lock. Under it the control thread writes the list of regions, so that
+ * others may read it; it alone reads it without.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "log.h"
+#include "util.h"
+#include "vu_backreq.h"
+#include "vu_dev.h"
+#include "vu_priv.h"
+
+#define FIRST_MS    200  /* how long the first mapping waits for a memory table */
+#define TABLE_MS    2000 /* how long others do, where such tables come */
+#define SLOTS_MAX   256u /* QEMU's part of what vhost-user devices may have at once */
+#define SLOTS_TABLE 8u   /* with SET_MEM_TABLE alone */
+
+int vu_shmem_init(struct vu_dev *dev)
+{
+	struct vu_shmem *sm = &dev->shmem;
+	pthread_condattr_t attr;
+	int r = vu_backreq_new(&dev->backreq);
+
+	if (r < 0)
+		return r;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&sm->lock, NULL);
+	pthread_cond_init(&sm->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+void vu_shmem_done(struct vu_dev *dev)
+{
+	vu_backreq_free(dev->backreq);
+	pthread_cond_destroy(&dev->shmem.changed);
+	pthread_mutex_destroy(&dev->shmem.lock);
+}
+
+uint64_t vu_shmem_feature(const struct vu_dev *dev)
+{
+	if (!dev->conf.shmem_size)
+		return 0;
+	return UINT64_C(1) << (dev->conf.alioth ? VU_PROTOCOL_F_SHMEM_ALIOTH : VU_PROTOCOL_F_SHMEM);
+}
+
+void vu_shmem_negotiated(struct vu_dev *dev)
+{
+	const uint64_t needed = vu_shmem_feature(dev) | UINT64_C(1) << VU_PROTOCOL_F_REPLY_ACK |
+				UINT64_C(1) << VU_PROTOCOL_F_BACKEND_REQ;
+	struct vu_shmem *sm = &dev->shmem;
+
+	pthread_mutex_lock(&sm->lock);
+	sm->agreed = dev->conf.shmem_size && (dev->protocol & needed) == needed;
+	sm->slots = dev->protocol >> VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1;
+	sm->tables = sm->slots ? VU_TABLES_UNKNOWN : VU_TABLES_NONE;
+	pthread_mutex_unlock(&sm->lock);
+}
+
+/* Where nothing could ever be mapped, the guest is better off without a window. */
+int vu_shmem_get_config(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply)
+{
+	struct vu_shmem_config *config = &reply->body.shmem_config;
+
+	(void)msg;
+	reply->hdr.size = sizeof(*config);
+	if (dev->shmem.agreed) {
+		config->nregions = 1;
+		config->size[0] = dev->conf.shmem_size;
+	}
+	return 0;
+}
+
+void vu_shmem_call_off(struct vu_dev *dev)
+{
+	struct vu_shmem *sm = &dev->shmem;
+
+	pthread_mutex_lock(&sm->lock);
+	sm->off++;
+	pthread_cond_broadcast(&sm->changed);
+	pthread_mutex_unlock(&sm->lock);
+	vu_backreq_call_off(dev->backreq);
+}
+
+void vu_shmem_go_on(struct vu_dev *dev)
+{
+	struct vu_shmem *sm = &dev->shmem;
+
+	vu_backreq_go_on(dev->backreq);
+	pthread_mutex_lock(&sm->lock);
+	sm->off--;
+	pthread_mutex_unlock(&sm->lock);
+}
+
+static bool is_region(const struct vu_region *region, const struct vu_region *mapped)
+{
+	return region->dev == mapped->dev && region->ino == mapped->ino &&
+	       region->conf.offset == mapped->conf.offset && region->conf.size == mapped->conf.size;
+}
+
+/* Under the lock. */
+static bool in_table(const struct vu_dev *dev, const struct vu_region *mapped)
+{
+	for (unsigned int i = 0; i < dev->nregions; i++)
+		if (is_region(&dev->regions[i], mapped))
+			return true;
+	return false;
+}
+
+void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, unsigned int n)
+{
+	struct vu_shmem *sm = &dev->shmem;
+
+	pthread_mutex_lock(&sm->lock);
+	if (n)
+		memcpy(dev->regions, regions, n * sizeof(*regions));
+	dev->nregions = n;
+	/* Later than it was waited for, or from one that was not thought to do it. */
+	if (sm->last.conf.size && in_table(dev, &sm->last))
+		sm->tables = VU_TABLES_COME;
+	pthread_cond_broadcast(&sm->changed);
+	pthread_mutex_unlock(&sm->lock);
+}
+
+/* Wait until the table has what was mapped. Under the lock. */
+static void await_table(struct vu_dev *dev, const struct vu_region *mapped)
+{
+	struct vu_shmem *sm = &dev->shmem;
+	int64_t ms = sm->tables == VU_TABLES_UNKNOWN ? FIRST_MS : TABLE_MS;
+	struct timespec until;
+	int r = 0;
+
+	if (sm->tables == VU_TABLES_NONE)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (!in_table(dev, mapped) && !sm->off && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&sm->changed, &sm->lock, &until);
+	if (in_table(dev, mapped))
+		sm->tables = VU_TABLES_COME;
+	else if (sm->tables == VU_TABLES_UNKNOWN && r == ETIMEDOUT)
+		sm->tables = VU_TABLES_NONE;
+	else if (r == ETIMEDOUT)
+		log_debug("vhost-user: a mapping is not in the memory table after %d ms", TABLE_MS);
+}
+
+/* May it have one more mapping? Under the lock. */
+static int check_room(const struct vu_dev *dev)
+{
+	const struct vu_shmem *sm = &dev->shmem;
+
+	if (!sm->agreed)
+		return -EOPNOTSUPP;
+	if (sm->tables != VU_TABLES_COME)
+		return 0;
+	return dev->nregions < (sm->slots ? SLOTS_MAX : SLOTS_TABLE) ? 0 : -ENOSPC;
+}
+
+int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t shm_offset,
+		     uint64_t len, bool write)
+{
+	const struct vu_shmem_map map = {
+		.fd_offset = fd_offset,
+		.shm_offset = shm_offset,
+		.len = len,
+		.flags = write ? VU_SHMEM_MAP_RW : 0,
+	};
+	struct vu_region mapped = {.conf = {.offset = fd_offset, .size = len}};
+	struct vu_shmem *sm = &dev->shmem;
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	mapped.dev = st.st_dev;
+	mapped.ino = st.st_ino;
+	pthread_mutex_lock(&sm->lock);
+	r = check_room(dev);
+	pthread_mutex_unlock(&sm->lock);
+	if (r < 0)
+		return r;
+	r = vu_backreq_map(dev->backreq, &map, fd);
+	log_debug("vhost-user: %llu bytes of a file at %llu mapped at %llu: %s",
+		  (unsigned long long)len, (unsigned long long)fd_offset,
+		  (unsigned long long)shm_offset, strerror(-r));
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&sm->lock);
+	sm->last = mapped;
+	await_table(dev, &mapped);
+	pthread_mutex_unlock(&sm->lock);
+	return 0;
+}
+
+int vu_dev_shmem_unmap(struct vu_dev *dev, uint64_t shm_offset, uint64_t len)
+{
+	const struct vu_shmem_map map = {.shm_offset = shm_offset, .len = len};
+	int r = vu_backreq_unmap(dev->backreq, &map);
+
+	log_debug("vhost-user: %llu bytes unmapped at %llu: %s", (unsigned long long)len,
+		  (unsigned long long)shm_offset, strerror(-r));
+	return r;
+}
+
+bool vu_dev_shmem_ready(struct vu_dev *dev)
+{
+	return dev->shmem.agreed && dev->have_channel;
+}
