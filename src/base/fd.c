@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,7 +20,8 @@
 
 #define SEND_IOV_MAX 8
 #define SEND_FDS_MAX 8
-#define RECV_FDS_MAX 253 /* what the kernel lets one message carry (SCM_MAX_FD) */
+#define SEND_MS      5000 /* longest wait for room: a peer that does not read must not hold us */
+#define RECV_FDS_MAX 253  /* what the kernel lets one message carry (SCM_MAX_FD) */
 
 void fd_close(int *fd)
 {
@@ -47,12 +49,12 @@ void fd_drain(int evfd)
 		;
 }
 
-/* Sleep until the socket can be used; errors are left to the call that follows. */
-static void wait_for(int sock, short events)
+/* Sleep until the socket can be used; errors are left to the call that follows. False: too long. */
+static bool wait_for(int sock, short events, int timeout_ms)
 {
 	struct pollfd pfd = {.fd = sock, .events = events};
 
-	poll(&pfd, 1, -1);
+	return poll(&pfd, 1, timeout_ms) != 0;
 }
 
 /* Drop the first @n bytes of a list. */
@@ -96,14 +98,15 @@ int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *f
 		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
 	}
 	while (msg.msg_iovlen) {
-		ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n > 0) {
 			consume(&msg, (size_t)n);
 			msg.msg_control = NULL;
 			msg.msg_controllen = 0;
 		} else if (n == 0 || errno == EAGAIN) {
-			wait_for(sock, POLLOUT);
+			if (!wait_for(sock, POLLOUT, SEND_MS))
+				return -ETIMEDOUT;
 		} else if (errno != EINTR) {
 			return -errno;
 		}
@@ -137,40 +140,65 @@ static unsigned int gather(struct msghdr *msg, int *fds, unsigned int max, unsig
 	return over;
 }
 
+/* One recvmsg(2): the bytes that came, 0 at the end, or a negative errno, -EAGAIN among them. */
+static ssize_t recv_some(int sock, void *buf, size_t len, int flags, int *fds, unsigned int max,
+			 unsigned int *nfds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(RECV_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec vec = {.iov_base = buf, .iov_len = len};
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t n;
+
+	do
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | flags);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (gather(&msg, fds, max, nfds))
+		return -EMSGSIZE;
+	/* There is room for all that can be sent: what is missing could not be installed. */
+	return msg.msg_flags & MSG_CTRUNC ? -EMFILE : n;
+}
+
 static int recv_all(int sock, void *buf, size_t len, int *fds, unsigned int max, unsigned int *nfds)
 {
 	size_t done = 0;
 
 	while (done < len) {
-		union {
-			struct cmsghdr align;
-			char bytes[CMSG_SPACE(RECV_FDS_MAX * sizeof(int))];
-		} control;
-		struct iovec vec = {.iov_base = (char *)buf + done, .iov_len = len - done};
-		struct msghdr msg = {
-			.msg_iov = &vec,
-			.msg_iovlen = 1,
-			.msg_control = control.bytes,
-			.msg_controllen = sizeof(control.bytes),
-		};
-		ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+		ssize_t n = recv_some(sock, (char *)buf + done, len - done, 0, fds, max, nfds);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			wait_for(sock, POLLIN);
-			continue;
-		}
-		if (n < 0)
-			return -errno;
-		if (gather(&msg, fds, max, nfds))
-			return -EMSGSIZE;
-		/* There is room for all that can be sent: what is missing could not be installed. */
-		if (msg.msg_flags & MSG_CTRUNC)
-			return -EMFILE;
-		if (n == 0)
+		if (n == -EAGAIN)
+			wait_for(sock, POLLIN, -1);
+		else if (n < 0)
+			return (int)n;
+		else if (n == 0)
 			return done ? -ECONNRESET : 0;
-		done += (size_t)n;
+		else
+			done += (size_t)n;
+	}
+	return 1;
+}
+
+int fd_recv_part(int sock, void *buf, size_t len, size_t *done, int *fds, unsigned int max,
+		 unsigned int *nfds)
+{
+	while (*done < len) {
+		ssize_t n = recv_some(sock, (char *)buf + *done, len - *done, MSG_DONTWAIT, fds,
+				      max, nfds);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return *done ? -ECONNRESET : 0;
+		*done += (size_t)n;
 	}
 	return 1;
 }

@@ -40,7 +40,7 @@ void fd_drain(int evfd);
  * @fds:  descriptors to pass; they stay the caller's.
  * @nfds: how many, 0 to 8.
  *
- * Returns 0 or a negative errno; never raises SIGPIPE.
+ * Returns 0 or a negative errno (-ETIMEDOUT: no room for seconds); never raises SIGPIPE.
  */
 int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *fds,
 	       unsigned int nfds);
@@ -59,5 +59,15 @@ int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *f
  * closed within). On an error all descriptors in @fds are closed and *@nfds is 0.
  */
 int fd_recvmsg(int sock, void *buf, size_t len, int *fds, unsigned int max, unsigned int *nfds);
+
+/**
+ * fd_recv_part() - the same without waiting, to go on with later.
+ * @done: in and out: the bytes of @buf that are there.
+ *
+ * Returns 1 when all are, -EAGAIN when not yet, 0 when the peer closed before the first byte, or another
+ * negative errno. The descriptors in @fds stay the caller's, whatever it returns.
+ */
+int fd_recv_part(int sock, void *buf, size_t len, size_t *done, int *fds, unsigned int max,
+		 unsigned int *nfds);
 
 #endif

@@ -8,13 +8,17 @@
  * to end. It is the only one that talks to the front-end, holds queues, or changes the session.
  *
  * Signals are taken by a thread of their own, the watcher, for the control thread may be waiting
- * for a front-end that sends half a message, or for a queue that is stuck in the host's file
+ * for a front-end that does not read its answers, or for a queue that is stuck in the host's file
  * system. It asks the control thread to end, and if that has not happened after a while it ends the
  * process itself. The same holds for the end after a disconnect. Nothing is lost by that: what was
  * answered to the guest is in the host's kernel.
  *
  * One front-end is served. The listening socket is closed when it has come, so that a second one is
- * refused at once, where the launcher keeps no copy of the socket.
+ * refused at once, where the launcher keeps no copy of the socket. With --relisten the socket stays, and
+ * front-ends are served one after the other, whatever the end of each was: another one that connects
+ * meanwhile waits. Nothing of a connection outlives it but requests that are stuck in the host. Those in
+ * the pool are left behind with the pool, and the next front-end gets a new one; where a queue's own
+ * thread is stuck there is no next one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,8 +57,10 @@
  * struct life - all that serves a front-end. Made and taken apart by the control thread.
  * @stop_fd:   eventfd: end.
  * @over:      the watcher shall end, too.
- * @conn:      a copy of the connection's descriptor, to wait on and to cut it by; -1 = none yet.
- *             Atomic, as the watcher looks at it; closed when that has ended.
+ * @conn:      a copy of the connection's descriptor, to wait on and to cut it by; -1 = none. Under
+ *             @conn_lock for the watcher, which cuts it. Only the control thread changes it.
+ * @relisten:  a front-end's end is not the daemon's.
+ * @lost:      requests were left behind.
  */
 struct life {
 	struct listener *listener;
@@ -62,7 +68,10 @@ struct life {
 	struct pool *pool;
 	struct queues *queues;
 	struct vu_dev *dev;
-	_Atomic int conn;
+	int conn;
+	pthread_mutex_t conn_lock;
+	bool relisten;
+	bool lost;
 	int stop_fd;
 	_Atomic bool over;
 	pthread_t watcher;
@@ -90,6 +99,31 @@ void lifecycle_block_signals(void)
 		log_warn("SIGBUS cannot be caught: %s", strerror(errno));
 }
 
+/* End without what does not come back. With --relisten this is no end that was wished for. */
+static void give_up(const struct life *life, bool told)
+{
+	log_warn("requests are stuck in the host: ending without them");
+	listener_cleanup(life->listener);
+	_exit(life->relisten && !told);
+}
+
+/* Make @fd the connection, -1: none any more. */
+static void set_conn(struct life *life, int fd)
+{
+	pthread_mutex_lock(&life->conn_lock);
+	fd_close(&life->conn);
+	life->conn = fd;
+	pthread_mutex_unlock(&life->conn_lock);
+}
+
+static void cut_conn(struct life *life)
+{
+	pthread_mutex_lock(&life->conn_lock);
+	if (life->conn >= 0)
+		shutdown(life->conn, SHUT_RDWR);
+	pthread_mutex_unlock(&life->conn_lock);
+}
+
 /* ---- the watcher ---- */
 
 static void *watch(void *arg)
@@ -108,19 +142,16 @@ static void *watch(void *arg)
 		if (sig == SIGALRM && atomic_load(&life->over))
 			return NULL;
 		if (sig == SIGALRM) {
-			log_warn("requests are stuck in the host: ending without them");
-			listener_cleanup(life->listener);
-			_exit(0);
+			give_up(life, told);
 		}
 		if (told)
 			continue;
 		told = true;
 		log_info("ending: signal %d (%s)", sig, strsignal(sig));
-		alarm(SIGNAL_SECONDS);
 		fd_signal(life->stop_fd);
-		/* It may be waiting for the rest of a message. */
-		if (atomic_load(&life->conn) >= 0)
-			shutdown(atomic_load(&life->conn), SHUT_RDWR);
+		alarm(SIGNAL_SECONDS);
+		/* It may be waiting for room for an answer. */
+		cut_conn(life);
 	}
 }
 
@@ -188,6 +219,16 @@ static int thread_init(void *arg)
 	return se->ops->thread_init ? se->ops->thread_init(se->be) : 0;
 }
 
+static int make_pool(struct life *life, const struct options *o)
+{
+	int r = 0;
+
+	if (o->thread_pool_size)
+		r = pool_new(o->thread_pool_size, thread_init, &life->se, &life->pool);
+	queues_set_pool(life->queues, life->pool);
+	return r;
+}
+
 static int begin(struct life *life, const struct options *o)
 {
 	struct vu_dev_conf dev_conf = {
@@ -199,13 +240,10 @@ static int begin(struct life *life, const struct options *o)
 	};
 	struct queues_conf queues_conf = {
 		.se = &life->se, .max = VU_QUEUES_MAX, .drain_ms = DRAIN_SECONDS * 1000};
-	int r = 0;
+	int r = queues_new(&queues_conf, &life->queues);
 
-	if (o->thread_pool_size)
-		r = pool_new(o->thread_pool_size, thread_init, &life->se, &life->pool);
-	queues_conf.pool = life->pool;
 	if (r == 0)
-		r = queues_new(&queues_conf, &life->queues);
+		r = make_pool(life, o);
 	if (r == 0)
 		r = vu_dev_new(&dev_conf, &life->dev);
 	if (r == 0)
@@ -247,8 +285,9 @@ static int accept_one(struct life *life, int *ret_conn)
 			copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
 			if (copy < 0)
 				return -errno;
-			atomic_store(&life->conn, copy);
-			fd_close(&life->listener->fd);
+			set_conn(life, copy);
+			if (!life->relisten)
+				fd_close(&life->listener->fd);
 			*ret_conn = fd_steal(&conn);
 			return 1;
 		}
@@ -258,8 +297,21 @@ static int accept_one(struct life *life, int *ret_conn)
 	}
 }
 
-/* Serve the front-end until it goes. */
-static void serve(struct life *life)
+/* Why the front-end is not served any more. */
+static void say_end(const struct life *life, int r)
+{
+	if (life->relisten && r == 0)
+		log_info("the front-end has disconnected, waiting for another one");
+	else if (life->relisten)
+		log_warn("the front-end broke the protocol and is disconnected: %s", strerror(-r));
+	else if (r == 0)
+		log_info("ending: the front-end has disconnected");
+	else
+		log_err("ending: the front-end broke the protocol: %s", strerror(-r));
+}
+
+/* Serve the front-end until it goes. False: told to end. */
+static bool serve(struct life *life)
 {
 	struct pollfd pfd[] = {
 		{.fd = life->stop_fd, .events = POLLIN},
@@ -273,54 +325,95 @@ static void serve(struct life *life)
 		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0)
 			continue;
 		if (readable(&pfd[0]))
-			return;
+			return false;
 		if (readable(&pfd[1]))
 			queues_work(life->queues);
 		if (!readable(&pfd[2]))
 			continue;
 		r = vu_dev_handle(life->dev);
 		if (r <= 0 && stopped(life))
-			return;
-		if (r == 0) {
-			log_info("ending: the front-end has disconnected");
-			return;
-		}
-		if (r < 0) {
-			log_err("ending: the front-end broke the protocol: %s", strerror(-r));
-			return;
+			return false;
+		if (r <= 0) {
+			say_end(life, r);
+			return true;
 		}
 	}
 }
 
-/* Take apart what serves. Requests that never come back are left behind, with the process. */
-static void end(struct life *life)
+/* Take apart what serves the front-end. The watcher ends the process if that takes too long. */
+static void disconnect(struct life *life)
 {
 	/* Keeps the watcher's earlier and shorter time, if a signal has come. */
 	if (alarm(END_SECONDS) > 0)
 		alarm(SIGNAL_SECONDS);
 	/* Let the front-end know at once, whatever the rest takes. */
-	if (atomic_load(&life->conn) >= 0)
-		shutdown(atomic_load(&life->conn), SHUT_RDWR);
+	cut_conn(life);
 	if (life->dev)
 		vu_dev_disconnect(life->dev);
-	if ((life->queues && queues_lost(life->queues)) ||
-	    (life->pool && !pool_stop(life->pool, POOL_STOP_MS))) {
-		log_warn("requests are stuck in the host: ending without them");
-		listener_cleanup(life->listener);
-		_exit(0);
+	set_conn(life, -1);
+}
+
+/* After a disconnect: be ready for another front-end. 0 or -errno. */
+static int renew(struct life *life, const struct options *o)
+{
+	int r = 0;
+
+	/* Threads that are stuck stay with their pool, which nobody frees. */
+	if (queues_lost(life->queues)) {
+		life->lost = true;
+		if (life->pool)
+			pool_stop(life->pool, 0);
+		life->pool = NULL;
+		r = make_pool(life, o);
 	}
+	alarm(0);
+	/* A signal's time may have been cut off by that. */
+	if (stopped(life))
+		alarm(SIGNAL_SECONDS);
+	return r;
+}
+
+/* Take apart the rest. Requests that never come back are left behind, with the process. */
+static void end(struct life *life)
+{
+	if ((life->queues && queues_lost(life->queues)) || life->lost ||
+	    (life->pool && !pool_stop(life->pool, POOL_STOP_MS)))
+		give_up(life, true);
 	queues_free(life->queues);
 	vu_dev_free(life->dev);
 	session_done(&life->se);
 	pool_free(life->pool);
 }
 
-int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
+/* One front-end after the other, or just one. 0 or -errno. */
+static int serve_all(struct life *life, const struct options *o)
 {
-	struct life life = {.listener = l, .conn = -1, .stop_fd = -1};
 	int conn = -1, r;
 
+	log_info("Waiting for vhost-user socket connection...");
+	for (;;) {
+		r = accept_one(life, &conn);
+		if (r <= 0)
+			return r;
+		log_info("a front-end has connected");
+		vu_dev_connect(life->dev, conn);
+		if (!serve(life) || !life->relisten)
+			return 0;
+		disconnect(life);
+		r = renew(life, o);
+		if (r < 0)
+			return r;
+	}
+}
+
+int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
+{
+	struct life life = {.listener = l, .conn = -1, .stop_fd = -1, .relisten = o->relisten};
+	int r;
+
 	r = session_init(&life.se, &pt_ops, pt);
+	if (r == 0)
+		r = -pthread_mutex_init(&life.conn_lock, NULL);
 	if (r == 0) {
 		life.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = life.stop_fd < 0 ? -errno : 0;
@@ -332,21 +425,14 @@ int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 		return 1;
 	}
 	r = begin(&life, o);
-	if (r == 0) {
-		log_info("Waiting for vhost-user socket connection...");
-		r = accept_one(&life, &conn);
-	}
+	if (r == 0)
+		r = serve_all(&life, o);
 	if (r < 0)
-		log_err("cannot begin to serve: %s", strerror(-r));
-	if (r > 0) {
-		log_info("a front-end has connected");
-		vu_dev_connect(life.dev, conn);
-		serve(&life);
-	}
+		log_err("cannot go on to serve: %s", strerror(-r));
+	disconnect(&life);
 	end(&life);
 	end_watcher(&life);
-	conn = atomic_load(&life.conn);
-	fd_close(&conn);
+	pthread_mutex_destroy(&life.conn_lock);
 	fd_close(&life.stop_fd);
 	return r < 0;
 }

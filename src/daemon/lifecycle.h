@@ -16,14 +16,15 @@ struct pt;
 void lifecycle_block_signals(void);
 
 /**
- * lifecycle_serve() - wait for a front-end and serve it until it goes or a signal comes.
+ * lifecycle_serve() - wait for a front-end and serve it until it goes or a signal comes; with
+ * @o->relisten the next one after it.
  * @o:  what to serve.
- * @l:  where it comes from. Closed once it is there.
+ * @l:  where they come from. Closed once one is there, unless there may be another.
  * @pt: the backend; stays the caller's.
  *
  * The only thread that calls it becomes the control thread. Returns the exit status: 0, or 1 when
  * it could not begin to serve. Where requests are stuck in the host, it does not return but exits
- * (0).
+ * (0; 1 when it should have gone on with another front-end).
  */
 int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt);
 

@@ -7,7 +7,7 @@
 
 /**
  * struct listener - owned by main().
- * @fd:       the listening socket, non-blocking; -1 once somebody was accepted.
+ * @fd:       the listening socket, non-blocking; -1 once nobody more is accepted.
  * @dir_fd:   O_PATH descriptor of the directory of the socket's file; -1: there is none, or it is
  *            another process that removes it.
  * @pid_fd:   the locked pid file, or -1. Locked until the process ends.

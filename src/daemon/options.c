@@ -94,6 +94,8 @@ static const struct option_row {
 	 .max = 4095},
 	{"fd", 0, NULL, "N", "use descriptor N, a listening socket, instead", NUMBER, AT(fd),
 	 .max = 0x7fffffff},
+	{"relisten", 0, NULL, NULL, "wait for another front-end when one has gone", FLAG,
+	 AT(relisten), 1},
 	{"tag", 0, NULL, "TAG", "name by which the guest mounts it, if the front-end asks us",
 	 STRING, AT(tag), .max = OPTIONS_TAG_MAX},
 	{"cache", 0, "cache", "POLICY",

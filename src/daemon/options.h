@@ -49,6 +49,7 @@ struct options_maps {
  * @uid_map, @gid_map:  of a user namespace; only with JAIL_NAMESPACE.
  * @inode_file_handles: enum pt_handles.
  * @thread_pool_size:   threads for requests that may block; 0 = none, the queue's thread does it.
+ * @relisten:           serve one front-end after the other.
  * @rlimit_nofile:      file descriptors to ask for; 0 = leave the limit alone; with
  *                      @rlimit_nofile_set false, the default.
  */
@@ -83,6 +84,7 @@ struct options {
 	bool allow_direct_io;
 	bool preserve_noatime;
 	bool killpriv_v2;
+	bool relisten;
 	bool syslog;
 };
 

@@ -463,9 +463,17 @@ void queues_release(struct queues *qs)
 		release(&qs->q[i]);
 }
 
-bool queues_lost(const struct queues *qs)
+bool queues_lost(struct queues *qs)
 {
-	return qs->lost;
+	bool lost = qs->lost;
+
+	qs->lost = false;
+	return lost;
+}
+
+void queues_set_pool(struct queues *qs, struct pool *pool)
+{
+	qs->conf.pool = pool;
 }
 
 int queues_work_fd(const struct queues *qs)

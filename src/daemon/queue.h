@@ -37,6 +37,9 @@ int queues_new(const struct queues_conf *conf, struct queues **ret);
  */
 void queues_free(struct queues *qs);
 
+/** queues_set_pool() - from now on requests go to @pool, or NULL. No ring is served. */
+void queues_set_pool(struct queues *qs, struct pool *pool);
+
 /** queues_start() - serve a ring on which vq_start() was called. 0 or -errno. */
 int queues_start(struct queues *qs, struct vu_vring *vr);
 
@@ -61,8 +64,8 @@ void queues_hold(struct queues *qs);
 /** queues_release() - let them go on; they look at their rings again, kicked or not. */
 void queues_release(struct queues *qs);
 
-/** queues_lost() - whether queues_stop() ever gave requests up. */
-bool queues_lost(const struct queues *qs);
+/** queues_lost() - whether queues_stop() gave requests up since this was asked last. */
+bool queues_lost(struct queues *qs);
 
 /** queues_work_fd() - an eventfd that becomes readable when queues_work() has something to do. */
 int queues_work_fd(const struct queues *qs);

@@ -3,7 +3,7 @@
 /*
  * Theory of operation
  *
- * One control thread reads a message, finds its row in the table, checks size, descriptors and
+ * One control thread reads a message, which may come by pieces, finds its row in the table, checks size, descriptors and
  * negotiated feature against the row, and calls the handler. Handlers of memory are in vu_mem.c, of
  * rings in vu_vring.c, of inflight tracking in vu_inflight.c, of shared memory in vu_shmem.c. All state belongs to the control
  * thread; what queue threads look at (struct vu_vring, the dirty log) changes only while the owner
@@ -380,8 +380,10 @@ static int serve(struct vu_dev *dev, struct vu_msg *msg)
 int vu_dev_handle(struct vu_dev *dev)
 {
 	struct vu_msg msg;
-	int r = vu_msg_recv(dev->sock, &msg);
+	int r = vu_msg_read(dev->sock, &dev->reader, &msg);
 
+	if (r == -EAGAIN)
+		return 1;
 	if (r == 0) {
 		log_debug("vhost-user: the front-end hung up");
 		return 0;
@@ -472,6 +474,7 @@ void vu_dev_disconnect(struct vu_dev *dev)
 	dev->protocol = 0;
 	vu_shmem_negotiated(dev);
 	dev->status = 0;
+	vu_reader_done(&dev->reader);
 	fd_close(&dev->sock);
 }
 

@@ -103,10 +103,10 @@ void vu_dev_free(struct vu_dev *dev);
 void vu_dev_connect(struct vu_dev *dev, int sock);
 
 /**
- * vu_dev_handle() - read and serve one message; blocks until one is there.
+ * vu_dev_handle() - read on, and serve one message when it is whole; does not wait for it.
  *
- * Returns 1 when it was served (also when it was refused in a way that the protocol can say), 0
- * when the front-end hung up, or a negative errno when it broke the protocol: drop the connection.
+ * Returns 1 when it was served (also when it was refused in a way that the protocol can say) or is not
+ * whole yet, 0 when the front-end hung up, or a negative errno when it broke the protocol: drop the connection.
  * The message is logged at debug. Control thread.
  */
 int vu_dev_handle(struct vu_dev *dev);

@@ -94,6 +94,50 @@ fail:
 	return r;
 }
 
+void vu_reader_init(struct vu_reader *rd)
+{
+	*rd = (struct vu_reader){0};
+}
+
+void vu_reader_done(struct vu_reader *rd)
+{
+	vu_msg_close_fds(&rd->msg);
+	vu_reader_init(rd);
+}
+
+/* Go on with header, then payload. As fd_recv_part(). */
+static int read_on(int sock, struct vu_reader *rd)
+{
+	struct vu_msg *msg = &rd->msg;
+	int r = fd_recv_part(sock, &msg->hdr, sizeof(msg->hdr), &rd->hdr_have, msg->fds, VU_FDS_MAX,
+			     &msg->nfds);
+
+	if (r <= 0)
+		return r;
+	if ((msg->hdr.flags & VU_VERSION_MASK) != VU_VERSION || msg->hdr.size > sizeof(msg->body))
+		return -EPROTO;
+	r = fd_recv_part(sock, &msg->body, msg->hdr.size, &rd->body_have, msg->fds, VU_FDS_MAX,
+			 &msg->nfds);
+	return r == 0 ? -ECONNRESET : r;
+}
+
+int vu_msg_read(int sock, struct vu_reader *rd, struct vu_msg *ret)
+{
+	int r = read_on(sock, rd);
+
+	if (r == -EAGAIN)
+		return r;
+	if (r > 0) {
+		*ret = rd->msg;
+		for (unsigned int i = ret->nfds; i < VU_FDS_MAX; i++)
+			ret->fds[i] = -1;
+		vu_reader_init(rd);
+	} else {
+		vu_reader_done(rd);
+	}
+	return r;
+}
+
 int vu_msg_send(int sock, const struct vu_msg *msg)
 {
 	const struct iovec iov[] = {

@@ -204,6 +204,33 @@ struct vu_msg {
  */
 int vu_msg_recv(int sock, struct vu_msg *msg);
 
+/**
+ * struct vu_reader - a message that is coming in, perhaps by pieces.
+ * @msg:       what is there of it.
+ * @hdr_have:  bytes of its header.
+ * @body_have: bytes of its payload.
+ */
+struct vu_reader {
+	struct vu_msg msg;
+	size_t hdr_have;
+	size_t body_have;
+};
+
+/** vu_reader_init() - no message yet. */
+void vu_reader_init(struct vu_reader *rd);
+
+/** vu_reader_done() - drop what came of a message, its descriptors included. */
+void vu_reader_done(struct vu_reader *rd);
+
+/**
+ * vu_msg_read() - vu_msg_recv() without waiting: goes on with the message where it left off.
+ * @ret: filled in when the message is whole.
+ *
+ * Returns 1, -EAGAIN when it is not whole yet, 0 when the peer closed between two messages, or a negative
+ * errno.
+ */
+int vu_msg_read(int sock, struct vu_reader *rd, struct vu_msg *ret);
+
 /** vu_msg_send() - write header and @hdr.size bytes in one sendmsg(2), with @fds. 0 or -errno. */
 int vu_msg_send(int sock, const struct vu_msg *msg);
 

@@ -56,6 +56,7 @@ struct vu_shmem {
  * struct vu_dev - the device. All fields belong to the control thread, but for the vrings
  * (vu_dev.h).
  * @sock:      the front-end, or -1.
+ * @reader:    the message that is coming in.
  * @features:  acknowledged by SET_FEATURES.
  * @protocol:  acknowledged by SET_PROTOCOL_FEATURES.
  * @status:    as SET_STATUS left it.
@@ -75,6 +76,7 @@ struct vu_dev {
 	struct vu_dev_conf conf;
 	char tag[36];
 	int sock;
+	struct vu_reader reader;
 	uint64_t features;
 	uint64_t protocol;
 	uint8_t status;

@@ -77,6 +77,7 @@ static void defaults(void **state)
 	assert_int_equal(o.posix_acl, PT_NEVER);
 	assert_int_equal(o.security_label, PT_NEVER);
 	assert_false(o.syslog);
+	assert_false(o.relisten);
 	assert_true(o.announce_submounts);
 	assert_int_equal(o.inode_file_handles, PT_HANDLES_PREFER);
 	assert_true(o.readdirplus);
@@ -130,7 +131,7 @@ static void every_option(void **state)
 	(void)state;
 	good(&o, "virtiofsd --shared-dir /s --socket-path /r/x.sock --tag t --cache never "
 		 "--sandbox chroot --readonly --xattr --thread-pool-size 4 --no-announce-submounts "
-		 "--rlimit-nofile 0 --log-level trace --syslog");
+		 "--rlimit-nofile 0 --log-level trace --syslog --relisten");
 	assert_string_equal(o.shared_dir, "/s");
 	assert_string_equal(o.socket_path, "/r/x.sock");
 	assert_int_equal(o.fd, -1);
@@ -145,6 +146,7 @@ static void every_option(void **state)
 	assert_int_equal(o.rlimit_nofile, 0);
 	assert_int_equal(o.log_level, LOG_LEVEL_TRACE);
 	assert_true(o.syslog);
+	assert_true(o.relisten);
 	options_done(&o);
 }
 

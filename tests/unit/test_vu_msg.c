@@ -237,6 +237,67 @@ static void test_end_in_payload(void **state)
 	fd_close(&ev);
 }
 
+/* By pieces of every length, descriptors with the first and the last: never a wait, nothing lost. */
+static void test_by_pieces(void **state)
+{
+	const struct pair *p = *state;
+	const struct {
+		struct vu_hdr hdr;
+		uint64_t word;
+	} __attribute__((packed)) m = {{VU_SET_VRING_KICK, VU_VERSION, 8}, 0x1122334455667788};
+	int ev[2] = {eventfd(1, EFD_CLOEXEC), eventfd(2, EFD_CLOEXEC)};
+	struct vu_reader rd;
+	struct vu_msg in;
+
+	vu_reader_init(&rd);
+	for (size_t piece = 1; piece <= sizeof(m); piece++) {
+		assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EAGAIN);
+		for (size_t at = 0; at < sizeof(m); at += piece) {
+			size_t n = MIN(piece, sizeof(m) - at);
+
+			send_bytes(p->theirs, (const uint8_t *)&m + at, n, at ? &ev[1] : ev,
+				   at == 0 || at + n == sizeof(m));
+			assert_int_equal(vu_msg_read(p->ours, &rd, &in),
+					 at + n == sizeof(m) ? 1 : -EAGAIN);
+		}
+		assert_memory_equal(&in.hdr, &m.hdr, sizeof(m.hdr));
+		assert_true(in.body.u64 == m.word);
+		assert_int_equal(in.nfds, piece == sizeof(m) ? 1 : 2);
+		assert_int_equal(in.fds[in.nfds], -1);
+		vu_msg_close_fds(&in);
+	}
+	/* Half a message is dropped with what came along. */
+	send_bytes(p->theirs, &m, 15, ev, 2);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EAGAIN);
+	vu_reader_done(&rd);
+	send_bytes(p->theirs, &m, sizeof(m), ev, 2);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), 1);
+	assert_int_equal(in.nfds, 2);
+	vu_msg_close_fds(&in);
+	fd_close(&ev[0]);
+	fd_close(&ev[1]);
+}
+
+static void test_pieces_end(void **state)
+{
+	struct pair *p = *state;
+	struct vu_reader rd;
+	struct vu_msg in;
+	int ev = eventfd(0, EFD_CLOEXEC);
+
+	vu_reader_init(&rd);
+	send_hdr(p, VU_SET_FEATURES, VU_VERSION + 1, 8, &ev, 1);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EPROTO);
+	send_hdr(p, VU_SET_FEATURES, VU_VERSION, 513, &ev, 1);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EPROTO);
+	send_hdr(p, VU_SET_FEATURES, VU_VERSION, 8, &ev, 1);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EAGAIN);
+	fd_close(&p->theirs);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -ECONNRESET);
+	assert_int_equal(vu_msg_read(p->ours, &rd, &in), 0);
+	fd_close(&ev);
+}
+
 static void test_send_refuses(void **state)
 {
 	const struct pair *p = *state;
@@ -273,11 +334,11 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_round_trip),        TEST(test_layout),       TEST(test_apart),
-		TEST(test_taken_fd_stays),    TEST(test_bad_header),   TEST(test_largest),
-		TEST(test_too_many_fds),      TEST(test_end),          TEST(test_end_in_header),
-		TEST(test_end_in_payload),    TEST(test_send_refuses), TEST(test_send_to_nobody),
-		cmocka_unit_test(test_names),
+		TEST(test_round_trip),     TEST(test_layout),       TEST(test_apart),
+		TEST(test_taken_fd_stays), TEST(test_bad_header),   TEST(test_largest),
+		TEST(test_too_many_fds),   TEST(test_end),          TEST(test_end_in_header),
+		TEST(test_end_in_payload), TEST(test_send_refuses), TEST(test_send_to_nobody),
+		TEST(test_by_pieces),      TEST(test_pieces_end),   cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
