@@ -15,7 +15,8 @@
  * checked permissions already). Going back to uid 0 restores the effective set from the permitted.
  *
  * An unprivileged daemon can only become itself: guest ids 0 and its own succeed, others get EPERM.
- * In a user namespace the kernel refuses ids that are not mapped with EINVAL.
+ * In a user namespace the kernel refuses ids that are not mapped with EINVAL, which the guest would take
+ * for a fault of its own: it gets EPERM as well.
  *
  * State is one struct per thread (thread-local, touched by its thread only): the ids and capability
  * sets to go back to. Order: group, gid, uid; back in reverse. Should the way back ever fail, the
@@ -126,6 +127,12 @@ static int find_home(void)
 	return 0;
 }
 
+/* Why an id cannot be taken: not allowed to, or (EINVAL) not there in this user namespace. */
+static int refused(void)
+{
+	return errno == EINVAL ? -EPERM : -errno;
+}
+
 int cred_begin(struct cred *c, uint32_t uid, uint32_t gid, uint32_t group)
 {
 	int r;
@@ -142,12 +149,12 @@ int cred_begin(struct cred *c, uint32_t uid, uint32_t gid, uint32_t group)
 		/* Where groups may not be set the caller merely loses a set-group-id bit. */
 		if (syscall(NR_SETGROUPS, 1, &group) == 0)
 			c->group = true;
-		else if (errno != EPERM)
+		else if (refused() != -EPERM)
 			return -errno;
 	}
 	if (gid != 0 && gid != home.gid) {
 		if (syscall(NR_SETRESGID, -1, gid, -1) < 0) {
-			r = -errno;
+			r = refused();
 			cred_end(c);
 			return r;
 		}
@@ -155,7 +162,7 @@ int cred_begin(struct cred *c, uint32_t uid, uint32_t gid, uint32_t group)
 	}
 	if (uid != 0 && uid != home.uid) {
 		if (syscall(NR_SETRESUID, -1, uid, -1) < 0) {
-			r = -errno;
+			r = refused();
 			cred_end(c);
 			return r;
 		}

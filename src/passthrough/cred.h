@@ -43,8 +43,8 @@ int cred_thread_init(void);
  * A uid that is not 0 takes the capabilities of a privileged daemon out of the effective set, so that
  * set-group-id bits fall as they would for the caller. Nothing happens for uid 0 with gid 0.
  *
- * Returns 0; -EINVAL for ids that are none; -EPERM where the daemon may not switch; -EINVAL where the
- * id is not mapped into the daemon's user namespace. After an error nothing has changed.
+ * Returns 0; -EINVAL for ids that are none; -EPERM where the daemon may not switch, or where its user
+ * namespace does not have the id. After an error nothing has changed.
  */
 int cred_begin(struct cred *c, uint32_t uid, uint32_t gid, uint32_t group);
 

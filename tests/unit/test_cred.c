@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -303,29 +304,105 @@ static int unprivileged(void)
 	return geteuid() == 777 && getegid() == 777 ? 0 : 9;
 }
 
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return ok;
+}
+
+#define NO_NAMESPACE 100
+
+/* Root of a user namespace with two ids: the others are refused, and not as something invalid. */
+static int few_ids(void)
+{
+	struct cred c;
+	pid_t pid;
+	int go[2];
+
+	/* The maps are written from outside, which takes no setgroups(2) away. */
+	if (pipe(go) < 0)
+		return 1;
+	pid = getpid();
+	if (fork() == 0) {
+		char path[64], byte;
+
+		close(go[1]);
+		if (read(go[0], &byte, 1) != 1)
+			_exit(1);
+		snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+		if (!put(path, "0 0 2"))
+			_exit(1);
+		snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+		_exit(!put(path, "0 0 2"));
+	}
+	if (unshare(CLONE_NEWUSER) < 0)
+		return NO_NAMESPACE;
+	if (write(go[1], "", 1) != 1 || wait(go) < 0 || go[0] != 0)
+		return 2;
+	if (cred_thread_init() < 0)
+		return 3;
+	if (cred_begin(&c, 1, 1, CRED_NO_GROUP) < 0 || geteuid() != 1 || getegid() != 1)
+		return 4;
+	cred_end(&c);
+	if (cred_begin(&c, 2, 1, CRED_NO_GROUP) != -EPERM || geteuid() != 0 || getegid() != 0)
+		return 5;
+	if (cred_begin(&c, 1, 2, CRED_NO_GROUP) != -EPERM || geteuid() != 0 || getegid() != 0)
+		return 6;
+	/* A group that is not there can merely not help. */
+	if (cred_begin(&c, 1, 1, 2) < 0 || geteuid() != 1)
+		return 7;
+	cred_end(&c);
+	return geteuid() == 0 && getegid() == 0 ? 0 : 8;
+}
+
+/* @fn in a process of its own; its result. */
+static int apart(int (*fn)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(fn());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 static void unprivileged_daemon(void **state)
 {
-	int status;
-	pid_t pid;
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(apart(unprivileged), 0);
+}
+
+static void ids_that_are_not_there(void **state)
+{
+	int r;
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(unprivileged());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	r = apart(few_ids);
+	if (r == NO_NAMESPACE)
+		skip();
+	assert_int_equal(r, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(there_and_back), cmocka_unit_test(one_thread_only),
-		cmocka_unit_test(owners),         cmocka_unit_test(setgid_directory),
-		cmocka_unit_test(unknown_group),  cmocka_unit_test(unprivileged_daemon),
+		cmocka_unit_test(there_and_back),
+		cmocka_unit_test(one_thread_only),
+		cmocka_unit_test(owners),
+		cmocka_unit_test(setgid_directory),
+		cmocka_unit_test(unknown_group),
+		cmocka_unit_test(unprivileged_daemon),
+		cmocka_unit_test(ids_that_are_not_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
