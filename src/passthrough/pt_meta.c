@@ -147,9 +147,10 @@ static int set_owner(const struct pt_node *node, const struct fuse_setattr_in *i
 	uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
 	gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
 
-	return fchownat(node->pin.fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0
-		       ? -errno
-		       : 0;
+	if (fchownat(node->pin.fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	/* An id that the daemon's user namespace does not have is none that it may give. */
+	return errno == EINVAL ? -EPERM : -errno;
 }
 
 static struct timespec set_time(uint32_t valid, uint32_t set, uint32_t now, uint64_t sec,
