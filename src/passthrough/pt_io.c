@@ -153,6 +153,10 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 
 	if (unlikely(r))
 		return r;
+	/* An append-only file: see pt_open.c. The host would append whatever the offset says. */
+	if (unlikely(file.ref.rec->flags & O_APPEND) &&
+	    (in->write_flags & FUSE_WRITE_CACHE || !(in->flags & O_APPEND)))
+		return -EPERM;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		pt_kill(req, &cred);
 	pt_changed(pt, file.ref.file->fd);

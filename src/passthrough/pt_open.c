@@ -10,7 +10,9 @@
  * becomes LOOKUP and OPEN. The inode is then identified by the open file itself, not by its name.
  *
  * Flags. O_APPEND is not kept on the host's descriptor: each WRITE says whether it appends, which
- * follows fcntl(F_SETFL) in the guest, and pages of a mapping go where they belong. O_SYNC and O_DSYNC
+ * follows fcntl(F_SETFL) in the guest, and pages of a mapping go where they belong. Only a file that
+ * chattr(1) has made append-only has to be opened with it, and then takes nothing but WRITEs that append;
+ * so the guest must not collect them in its page cache (FOPEN_DIRECT_IO). O_SYNC and O_DSYNC
  * are kept. O_DIRECT and O_NOATIME are kept when asked for, by OPEN and CREATE alike; O_NOATIME is
  * dropped where the daemon may not have it.
  *
@@ -43,19 +45,24 @@ static int give(struct pt *pt, uint64_t nodeid, enum handle_kind kind, int flags
 		struct fuse_open_out *ret)
 {
 	struct fuse_open_out out = {.open_flags = pt_fopen(pt, kind)};
-	int r = handle_new(&pt->handles, nodeid, kind, (uint32_t)flags, fd, &out.fh);
+	int r;
+
+	if (unlikely(flags & O_APPEND))
+		out.open_flags |= FOPEN_DIRECT_IO;
+	r = handle_new(&pt->handles, nodeid, kind, (uint32_t)flags, fd, &out.fh);
 
 	if (r == 0)
 		*ret = out;
 	return r;
 }
 
-static int open_node(struct request *req, const struct pt_node *node, uint64_t nodeid, int flags,
-		     uint32_t open_flags, struct fuse_open_out *ret)
+/* @asked, @open_flags: the guest's. */
+static int open_node(struct request *req, const struct pt_node *node, uint64_t nodeid,
+		     uint32_t asked, uint32_t open_flags, struct fuse_open_out *ret)
 {
 	struct pt *pt = req_backend(req);
+	int fd, flags = pt_open_flags(pt, asked);
 	struct cred cred = {0};
-	int fd;
 
 	if (node->ino->type == S_IFDIR >> 12)
 		return -EISDIR;
@@ -68,6 +75,10 @@ static int open_node(struct request *req, const struct pt_node *node, uint64_t n
 		fd = pt_reopen(pt, node, flags);
 	else
 		flags = readable(pt, flags);
+	if (unlikely(fd == -EPERM) && asked & O_APPEND && !(flags & O_TRUNC)) {
+		flags |= O_APPEND;
+		fd = pt_reopen(pt, node, flags);
+	}
 	cred_end(&cred);
 	return fd < 0 ? fd : give(pt, nodeid, HANDLE_FILE, flags, fd, ret);
 }
@@ -79,9 +90,7 @@ int pt_open(struct request *req, uint64_t nodeid, const struct fuse_open_in *in,
 	scoped_node struct pt_node node = {0};
 	int r = pt_node_get(pt, nodeid, &node);
 
-	return r < 0 ? r
-		     : open_node(req, &node, nodeid, pt_open_flags(pt, in->flags), in->open_flags,
-				 ret);
+	return r < 0 ? r : open_node(req, &node, nodeid, in->flags, in->open_flags, ret);
 }
 
 int pt_opendir(struct request *req, uint64_t nodeid, const struct fuse_open_in *in,
@@ -157,8 +166,8 @@ static int created(struct pt *pt, const struct pt_node *dir, const char *name, i
 }
 
 /* The name is taken and the guest will have what is there. */
-static int open_found(struct request *req, const struct pt_node *dir, const char *name, int flags,
-		      uint32_t open_flags, struct fuse_entry_out *ret_entry,
+static int open_found(struct request *req, const struct pt_node *dir, const char *name,
+		      const struct fuse_create_in *in, struct fuse_entry_out *ret_entry,
 		      struct fuse_open_out *ret_open)
 {
 	struct pt *pt = req_backend(req);
@@ -170,7 +179,7 @@ static int open_found(struct request *req, const struct pt_node *dir, const char
 		return r;
 	r = pt_node_get(pt, entry.nodeid, &node);
 	if (r == 0)
-		r = open_node(req, &node, entry.nodeid, flags, open_flags, ret_open);
+		r = open_node(req, &node, entry.nodeid, in->flags, in->open_flags, ret_open);
 	if (r < 0)
 		inode_forget(&pt->inodes, entry.nodeid, 1);
 	else
@@ -191,8 +200,7 @@ int pt_create(struct request *req, uint64_t parent, const char *name,
 		return r;
 	fd = create_as(req, dir.pin.fd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, in);
 	if (fd == -EEXIST && !(in->flags & O_EXCL))
-		return open_found(req, &dir, name, pt_open_flags(pt, in->flags), in->open_flags,
-				  ret_entry, ret_open);
+		return open_found(req, &dir, name, in, ret_entry, ret_open);
 	return fd < 0 ? fd : created(pt, &dir, name, flags, fd, ret_entry, ret_open);
 }
 
