@@ -12,14 +12,15 @@
 
 #include "parse.h"
 
-int parse_u64(const char *s, uint64_t max, uint64_t *ret)
+/* The first @len bytes as a number. */
+static int number(const char *s, size_t len, uint64_t max, uint64_t *ret)
 {
 	bool over = false;
 	uint64_t v = 0;
 
-	if (!*s)
+	if (!len)
 		return -EINVAL;
-	for (; *s; s++) {
+	for (; len; s++, len--) {
 		unsigned int digit = (unsigned int)(*s - '0');
 
 		if (digit > 9)
@@ -31,6 +32,24 @@ int parse_u64(const char *s, uint64_t max, uint64_t *ret)
 		return -ERANGE;
 	*ret = v;
 	return 0;
+}
+
+int parse_u64(const char *s, uint64_t max, uint64_t *ret)
+{
+	return number(s, strlen(s), max, ret);
+}
+
+int parse_size(const char *s, uint64_t max, uint64_t *ret)
+{
+	static const char units[] = "KMG";
+	size_t len = strlen(s);
+	const char *unit = len ? memchr(units, s[len - 1], strlen(units)) : NULL;
+	unsigned int shift = unit ? 10 * (unsigned int)(unit - units + 1) : 0;
+	int r = number(s, unit ? len - 1 : len, max >> shift, ret);
+
+	if (r == 0)
+		*ret <<= shift;
+	return r;
 }
 
 int parse_word(const char *s, const char *const *words)

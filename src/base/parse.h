@@ -8,9 +8,14 @@
 /**
  * parse_u64() - a whole string as a decimal number.
  *
- * No sign, no space, no suffix. Returns 0, -EINVAL (not a number) or -ERANGE (above @max).
+ * No sign, no space, nothing behind it. Returns 0, -EINVAL (not a number) or -ERANGE (above @max).
  */
 int parse_u64(const char *s, uint64_t max, uint64_t *ret);
+
+/**
+ * parse_size() - the same for a number of bytes, with K, M or G behind it for 2^10, 2^20 or 2^30 of them.
+ */
+int parse_size(const char *s, uint64_t max, uint64_t *ret);
 
 /**
  * parse_word() - the index of @s in a NULL-terminated list of words.

@@ -44,6 +44,7 @@
 #include "session.h"
 #include "util.h"
 #include "vu_dev.h"
+#include "window.h"
 
 #define SIGNAL_SECONDS 2  /* from a signal to the end, at most */
 #define DRAIN_SECONDS  10 /* how long a ring that is stopped waits for its requests */
@@ -51,10 +52,15 @@
 
 #define POOL_STOP_MS 1000 /* the rings were drained before: threads that are alive end at once */
 
+#define MAP_THREADS 4 /* that wait for the front-end, which does one thing at a time */
+
 #define REQUEST_QUEUES 1 /* in the configuration space; front-ends mostly say it themselves */
 
 /**
  * struct life - all that serves a front-end. Made and taken apart by the control thread.
+ * @window, @maps: the DAX window, and the threads that wait for the front-end to map files into it; or
+ *             NULL.
+ * @tidy:      on its way to @maps while @tidying.
  * @stop_fd:   eventfd: end.
  * @over:      the watcher shall end, too.
  * @conn:      a copy of the connection's descriptor, to wait on and to cut it by; -1 = none. Under
@@ -66,6 +72,10 @@ struct life {
 	struct listener *listener;
 	struct session se;
 	struct pool *pool;
+	struct window *window;
+	struct pool *_Atomic maps;
+	struct pool_task tidy;
+	_Atomic bool tidying;
 	struct queues *queues;
 	struct vu_dev *dev;
 	int conn;
@@ -210,6 +220,66 @@ static const struct vu_dev_ops dev_ops = {
 	.reset = reset,
 };
 
+/* ---- the window's upward calls ---- */
+
+static bool window_is_ready(void *owner)
+{
+	struct life *life = owner;
+
+	return vu_dev_shmem_ready(life->dev);
+}
+
+static int window_map(void *owner, int fd, uint64_t fd_offset, uint64_t offset, uint64_t len,
+		      bool write)
+{
+	struct life *life = owner;
+
+	return vu_dev_shmem_map(life->dev, fd, fd_offset, offset, len, write);
+}
+
+static int window_unmap(void *owner, uint64_t offset, uint64_t len)
+{
+	struct life *life = owner;
+
+	return vu_dev_shmem_unmap(life->dev, offset, len);
+}
+
+static int window_outcome(void *owner)
+{
+	struct life *life = owner;
+
+	return vu_dev_shmem_outcome(life->dev);
+}
+
+static void run_tidy(struct pool_task *task)
+{
+	struct life *life = container_of(task, struct life, tidy);
+
+	/* What is asked for from now on is not seen by this run. */
+	atomic_store(&life->tidying, false);
+	window_tidy(life->window);
+}
+
+static void tidy(void *owner)
+{
+	struct life *life = owner;
+
+	struct pool *maps = atomic_load(&life->maps);
+
+	if (!maps || atomic_exchange(&life->tidying, true))
+		return;
+	if (pool_submit(maps, &life->tidy) < 0)
+		atomic_store(&life->tidying, false);
+}
+
+static const struct window_ops window_ops = {
+	.ready = window_is_ready,
+	.map = window_map,
+	.unmap = window_unmap,
+	.outcome = window_outcome,
+	.tidy = tidy,
+};
+
 /* ---- the control thread ---- */
 
 static int thread_init(void *arg)
@@ -219,14 +289,26 @@ static int thread_init(void *arg)
 	return se->ops->thread_init ? se->ops->thread_init(se->be) : 0;
 }
 
-static int make_pool(struct life *life, const struct options *o)
+/* The threads that may be stuck in the host when a front-end goes, and are then left behind. */
+static int make_pools(struct life *life, const struct options *o)
 {
+	struct pool *maps = NULL;
 	int r = 0;
 
 	if (o->thread_pool_size)
 		r = pool_new(o->thread_pool_size, thread_init, &life->se, &life->pool);
-	queues_set_pool(life->queues, life->pool);
+	if (r == 0 && o->dax_window)
+		r = pool_new(MAP_THREADS, thread_init, &life->se, &maps);
+	life->maps = maps;
+	queues_set_pools(life->queues, life->pool, maps);
 	return r;
+}
+
+/* One that may never be free to end. Accepts that there is none. */
+static void leave_pool(struct pool *pool)
+{
+	if (pool)
+		pool_stop(pool, 0);
 }
 
 static int begin(struct life *life, const struct options *o)
@@ -237,13 +319,19 @@ static int begin(struct life *life, const struct options *o)
 		.max_queues = VU_QUEUES_MAX,
 		.num_request_queues = REQUEST_QUEUES,
 		.tag = o->tag,
+		.shmem_size = o->dax_window,
+		.alioth = o->compat == OPTIONS_COMPAT_ALIOTH,
 	};
 	struct queues_conf queues_conf = {
 		.se = &life->se, .max = VU_QUEUES_MAX, .drain_ms = DRAIN_SECONDS * 1000};
 	int r = queues_new(&queues_conf, &life->queues);
 
+	if (r == 0 && o->dax_window)
+		r = window_new(o->dax_window, &window_ops, life, &life->window);
+	life->tidy.run = run_tidy;
+	life->se.window = life->window;
 	if (r == 0)
-		r = make_pool(life, o);
+		r = make_pools(life, o);
 	if (r == 0)
 		r = vu_dev_new(&dev_conf, &life->dev);
 	if (r == 0)
@@ -350,6 +438,8 @@ static void disconnect(struct life *life)
 	cut_conn(life);
 	if (life->dev)
 		vu_dev_disconnect(life->dev);
+	if (life->window)
+		window_reset(life->window);
 	set_conn(life, -1);
 }
 
@@ -361,10 +451,11 @@ static int renew(struct life *life, const struct options *o)
 	/* Threads that are stuck stay with their pool, which nobody frees. */
 	if (queues_lost(life->queues)) {
 		life->lost = true;
-		if (life->pool)
-			pool_stop(life->pool, 0);
+		leave_pool(life->pool);
+		leave_pool(life->maps);
 		life->pool = NULL;
-		r = make_pool(life, o);
+		life->maps = NULL;
+		r = make_pools(life, o);
 	}
 	alarm(0);
 	/* A signal's time may have been cut off by that. */
@@ -377,12 +468,15 @@ static int renew(struct life *life, const struct options *o)
 static void end(struct life *life)
 {
 	if ((life->queues && queues_lost(life->queues)) || life->lost ||
-	    (life->pool && !pool_stop(life->pool, POOL_STOP_MS)))
+	    (life->pool && !pool_stop(life->pool, POOL_STOP_MS)) ||
+	    (life->maps && !pool_stop(life->maps, POOL_STOP_MS)))
 		give_up(life, true);
 	queues_free(life->queues);
 	vu_dev_free(life->dev);
 	session_done(&life->se);
 	pool_free(life->pool);
+	pool_free(life->maps);
+	window_free(life->window);
 }
 
 /* One front-end after the other, or just one. 0 or -errno. */

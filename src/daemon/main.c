@@ -159,6 +159,7 @@ static int serve(const struct options *o, struct listener *l, struct jail *jail)
 		.noatime = o->preserve_noatime,
 		.killpriv = o->killpriv_v2,
 		.handles = o->inode_file_handles,
+		.dax = o->dax,
 	};
 	struct pt *pt;
 	int r = pt_new(&conf, &pt);

@@ -45,6 +45,12 @@ static const struct word handle_words[] = {
 	{NULL, 0},
 };
 
+static const struct word compat_words[] = {
+	{"none", OPTIONS_COMPAT_NONE},
+	{"alioth", OPTIONS_COMPAT_ALIOTH},
+	{NULL, 0},
+};
+
 static const struct word mode_words[] = {
 	{"never", PT_NEVER},
 	{"auto", PT_AUTO},
@@ -67,6 +73,8 @@ enum kind {
 	WORD,   /* unsigned int at @offset, one of @words */
 	RULES,  /* struct xattrmap * at @offset */
 	MAPS,   /* struct options_maps at @offset gets one more */
+	SIZE,   /* uint64_t at @offset: 0, or a power of two from 2 MiB on */
+	DAX,    /* struct daxrules at @offset */
 	IDS,    /* struct idmap at @offset gets one rule more */
 	LEGACY, /* a list of words that are legacy names of other rows */
 	NOTHING,
@@ -151,6 +159,14 @@ static const struct option_row {
 	{"thread-pool-size", 0, NULL, "N",
 	 "threads for requests that may block; 0 (default): the queue's own", NUMBER,
 	 AT(thread_pool_size), .max = OPTIONS_POOL_MAX},
+	{"dax-window", 0, NULL, "SIZE",
+	 "show files to the guest in memory of this size: 0 (default) or a power of two from 2M on",
+	 SIZE, AT(dax_window)},
+	{"dax", 0, NULL, "FILES",
+	 "those files: always (default), never, or a list: size>=SIZE, patterns of names", DAX,
+	 AT(dax)},
+	{"compat", 0, NULL, "WHOM", "do as this front-end does: none (default), alioth", WORD,
+	 AT(compat), .words = compat_words},
 	{"announce-submounts", 0, "announce_submounts", NULL,
 	 "show mount points as such to the guest (default)", FLAG, AT(announce_submounts), 1},
 	{"no-announce-submounts", 0, "no_announce_submounts", NULL, "do not", FLAG,
@@ -281,12 +297,34 @@ static int add_ids(struct parser *p, const struct option_row *row, const char *s
 	return 0;
 }
 
+static int set_size(struct parser *p, const struct option_row *row, const char *shown,
+		    const char *value)
+{
+	uint64_t v;
+
+	if (parse_size(value, OPTIONS_WINDOW_MAX, &v) < 0 ||
+	    (v && (v < OPTIONS_WINDOW_MIN || v & (v - 1))))
+		return fail(p, "%s: '%.64s' is neither 0 nor a power of two from 2M to 1024G",
+			    shown, value);
+	*(uint64_t *)field(p, row) = v;
+	return 0;
+}
+
+static int set_dax(struct parser *p, const struct option_row *row, const char *shown,
+		   const char *value)
+{
+	char why[160];
+
+	if (daxrules_parse(field(p, row), value, why, sizeof(why)) < 0)
+		return fail(p, "%s: %s", shown, why);
+	return 0;
+}
+
 static int set_legacy(struct parser *p, const char *value);
 
 static bool takes_value(const struct option_row *row)
 {
-	return row->kind == STRING || row->kind == NUMBER || row->kind == WORD ||
-	       row->kind == RULES || row->kind == IDS || row->kind == MAPS || row->kind == LEGACY;
+	return row->kind != FLAG && row->kind != CHOICE && row->kind != NOTHING;
 }
 
 /* @value is NULL when there is none. */
@@ -321,6 +359,12 @@ static int set(struct parser *p, const struct option_row *row, const char *shown
 		break;
 	case MAPS:
 		r = add_map(p, row, shown, value);
+		break;
+	case SIZE:
+		r = set_size(p, row, shown, value);
+		break;
+	case DAX:
+		r = set_dax(p, row, shown, value);
 		break;
 	case IDS:
 		r = add_ids(p, row, shown, value);
@@ -438,6 +482,8 @@ int options_parse(struct options *o, int argc, char *const argv[], char *err, si
 		.readdirplus = true,
 		.inode_file_handles = PT_HANDLES_PREFER,
 	};
+	if (daxrules_parse(&o->dax, "always", err, size) < 0)
+		return -ENOMEM;
 	for (int i = 1; i < argc;) {
 		int r = parse_one(&p, argc, argv, &i);
 
@@ -465,6 +511,7 @@ void options_done(struct options *o)
 {
 	xattrmap_free(o->xattrmap);
 	o->xattrmap = NULL;
+	daxrules_done(&o->dax);
 	idmap_done(&o->translate_uid);
 	idmap_done(&o->translate_gid);
 	free(o->shared_dir);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "daxrule.h"
 #include "idmap.h"
 #include "userns.h"
 
@@ -15,6 +16,8 @@
 #define OPTIONS_NOFILE_MAX 0x7fffffffu
 #define OPTIONS_MAPS_MAX   100u
 #define OPTIONS_TAG_MAX    36u
+#define OPTIONS_WINDOW_MIN (UINT64_C(2) << 20)
+#define OPTIONS_WINDOW_MAX (UINT64_C(1) << 40)
 
 struct xattrmap;
 
@@ -24,6 +27,12 @@ enum options_action {
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	OPTIONS_CAPABILITIES,
+};
+
+/* Front-ends that do things in their own way. */
+enum options_compat {
+	OPTIONS_COMPAT_NONE,
+	OPTIONS_COMPAT_ALIOTH,
 };
 
 /**
@@ -50,6 +59,9 @@ struct options_maps {
  * @inode_file_handles: enum pt_handles.
  * @thread_pool_size:   threads for requests that may block; 0 = none, the queue's thread does it.
  * @relisten:           serve one front-end after the other.
+ * @dax_window:         bytes of the DAX window; 0 = there is none.
+ * @dax:                files that a guest uses through it unless its mount says otherwise.
+ * @compat:             enum options_compat.
  * @rlimit_nofile:      file descriptors to ask for; 0 = leave the limit alone; with
  *                      @rlimit_nofile_set false, the default.
  */
@@ -73,6 +85,9 @@ struct options {
 	struct idmap translate_gid;
 	struct options_maps uid_map;
 	struct options_maps gid_map;
+	uint64_t dax_window;
+	struct daxrules dax;
+	unsigned int compat;
 	bool readonly;
 	bool xattr;
 	bool announce_submounts;

@@ -196,15 +196,13 @@ static void make_known(struct queue *q, struct queue_req *r)
 	r->interruptible = true;
 }
 
-static bool give_to_pool(struct queue *q, struct queue_req *r)
+static bool give_to_pool(struct queue *q, struct queue_req *r, struct pool *pool)
 {
-	struct queues *qs = q->qs;
-
-	if (!qs->conf.pool)
+	if (!pool)
 		return false;
 	go_away(q, r);
 	make_known(q, r);
-	if (pool_submit(qs->conf.pool, &r->task) == 0)
+	if (pool_submit(pool, &r->task) == 0)
 		return true;
 	come_back(q, r);
 	return false;
@@ -239,8 +237,17 @@ static void run(struct queue *q, struct queue_req *r)
 		make_known(q, r);
 		__attribute__((fallthrough));
 	case FUSE_MAY_BLOCK:
-		if (give_to_pool(q, r))
+		if (give_to_pool(q, r, q->qs->conf.pool))
 			return;
+		break;
+	case FUSE_MAPS:
+		if (give_to_pool(q, r, q->qs->conf.maps))
+			return;
+		/* The control thread may need this one while the front-end waits for it. */
+		if (q->qs->conf.maps) {
+			req_reply_err(req, -ENOMEM);
+			return;
+		}
 		break;
 	case FUSE_INLINE:
 		break;
@@ -471,9 +478,10 @@ bool queues_lost(struct queues *qs)
 	return lost;
 }
 
-void queues_set_pool(struct queues *qs, struct pool *pool)
+void queues_set_pools(struct queues *qs, struct pool *pool, struct pool *maps)
 {
 	qs->conf.pool = pool;
+	qs->conf.maps = maps;
 }
 
 int queues_work_fd(const struct queues *qs)

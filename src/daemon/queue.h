@@ -14,12 +14,14 @@ struct vu_vring;
  * struct queues_conf - what the queues work with; outlives them.
  * @se:   the session that all requests belong to.
  * @pool: where requests go that may block, or NULL: they run on the queue's thread.
+ * @maps: where requests go that wait for the front-end, or NULL: they do not wait then.
  * @max:  queues at most, hiprio included.
  * @drain_ms: how long queues_stop() waits for requests that are elsewhere.
  */
 struct queues_conf {
 	struct session *se;
 	struct pool *pool;
+	struct pool *maps;
 	unsigned int max;
 	unsigned int drain_ms;
 };
@@ -37,8 +39,8 @@ int queues_new(const struct queues_conf *conf, struct queues **ret);
  */
 void queues_free(struct queues *qs);
 
-/** queues_set_pool() - from now on requests go to @pool, or NULL. No ring is served. */
-void queues_set_pool(struct queues *qs, struct pool *pool);
+/** queues_set_pools() - other pools, see struct queues_conf. No ring is served. */
+void queues_set_pools(struct queues *qs, struct pool *pool, struct pool *maps);
 
 /** queues_start() - serve a ring on which vq_start() was called. 0 or -errno. */
 int queues_start(struct queues *qs, struct vu_vring *vr);

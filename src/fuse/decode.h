@@ -155,4 +155,7 @@ void decode_fallocate(struct request *req);
 void decode_lseek(struct request *req);
 void decode_copy_file_range(struct request *req);
 
+void decode_setupmapping(struct request *req);
+void decode_removemapping(struct request *req);
+
 #endif

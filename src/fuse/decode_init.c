@@ -34,7 +34,6 @@ struct init_flag {
  * SPLICE_*, ABORT_ERROR: are about /dev/fuse.
  * NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT, HAS_IOCTL_DIR, HAS_EXPIRE_ONLY: say what the guest can do;
  *	there is nothing to agree on.
- * MAP_ALIGNMENT, HAS_INODE_DAX: need a DAX window.
  */
 static const struct init_flag init_flags[] = {
 	/* Reads of one file may be under way at once: there is no order among them that we keep. */
@@ -81,6 +80,10 @@ static const struct init_flag init_flags[] = {
 	{FUSE_SECURITY_CTX, false},
 	/* Shared mappings of files opened with FOPEN_DIRECT_IO: an option of the backend's. */
 	{FUSE_DIRECT_IO_ALLOW_MMAP, false},
+	/* Files may be mapped into the DAX window: where there is one, and a backend that maps. */
+	{FUSE_MAP_ALIGNMENT, false},
+	/* Which of them, it is ours to say: an option of the backend's. */
+	{FUSE_HAS_INODE_DAX, false},
 };
 
 /* Bytes of the arguments that the request must have, or a negative errno. */
@@ -122,6 +125,10 @@ static int negotiate(struct session *se, uint64_t flags, struct fuse_init *init)
 		if (init_flags[i].want)
 			init->want |= flags & init_flags[i].flag;
 	}
+	if (flags & FUSE_MAP_ALIGNMENT && se->window && window_ready(se->window))
+		init->window = se->window;
+	else
+		init->capable &= ~(uint64_t)(FUSE_MAP_ALIGNMENT | FUSE_HAS_INODE_DAX);
 	err = se->ops->init ? se->ops->init(se->be, init) : 0;
 	if (err)
 		return err;
@@ -163,6 +170,8 @@ void decode_init(struct request *req)
 	out.time_gran = init.time_gran;
 	if (init.want & FUSE_MAX_PAGES)
 		out.max_pages = SESSION_MAX_PAGES;
+	if (init.want & FUSE_MAP_ALIGNMENT)
+		out.map_alignment = (uint16_t)__builtin_ctzll(window_align());
 
 	atomic_store(&se->minor, out.minor);
 	atomic_store(&se->flags, init.want);

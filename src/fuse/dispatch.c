@@ -34,7 +34,7 @@ static_assert(sizeof(struct fuse_in_header) == 40, "fuse_in_header");
 /*
  * The table: opcode, bytes of fixed arguments, names, bytes of the reply, where it runs, flags,
  * operation, decoder. What has no decoder answers ENOSYS: BMAP is for block devices, POLL then takes every file as ready, IOCTL
- * becomes ENOTTY in the guest, a DAX window is not offered. INIT asks for its first 8 bytes, as a
+ * becomes ENOTTY in the guest. INIT asks for its first 8 bytes, as a
  * newer major version may have changed the rest.
  */
 #define IN(type)      sizeof(struct fuse_##type##_in)
@@ -114,8 +114,10 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(LSEEK,           IN(lseek),           0, OUT(lseek), MAY_BLOCK, 0, lseek, lseek) \
 	X(COPY_FILE_RANGE, IN(copy_file_range), 0, OUT(write), MAY_BLOCK, CHANGES, \
 	  copy_file_range, copy_file_range) \
-	X(SETUPMAPPING,    IN(setupmapping),    0, 0,          INLINE,    0, NONE, NONE) \
-	X(REMOVEMAPPING,   IN(removemapping),   0, 0,          INLINE,    0, NONE, NONE) \
+	X(SETUPMAPPING,    IN(setupmapping),    0, 0,          MAPS,      0, \
+	  setupmapping, setupmapping) \
+	X(REMOVEMAPPING,   IN(removemapping),   0, 0,          MAPS,      0, \
+	  removemapping, removemapping) \
 	X(SYNCFS,          IN(syncfs),          0, 0,          MAY_BLOCK, 0, syncfs, syncfs) \
 	X(TMPFILE,         IN(create),          0, ENTRY_OPEN, MAY_BLOCK, CREATES | NAME_UNUSED, \
 	  tmpfile, tmpfile) \

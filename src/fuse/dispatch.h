@@ -11,6 +11,7 @@ struct request;
 enum fuse_class {
 	FUSE_INLINE,    /* on the queue's thread */
 	FUSE_MAY_BLOCK, /* on a pool thread if there is a pool: it may wait for a disk */
+	FUSE_MAPS,      /* on a thread that may wait for the front-end, never on the queue's */
 	FUSE_MAY_WAIT,  /* the same, and its answer may take as long as the guest likes: SETLKW */
 	FUSE_EXCLUSIVE, /* on the control thread, with all queues quiesced: INIT and DESTROY */
 	FUSE_ANSWERED,  /* it was malformed and is answered already: gone */

@@ -11,12 +11,15 @@
 #include "direntbuf.h"
 #include "fuse_abi.h"
 #include "request.h"
+#include "window.h"
 
 /**
  * struct fuse_init - INIT, between the session and the backend.
  * @capable: flags that the guest offers and the session knows how to speak.
  * @want:    in: what the session would agree on; out: what the backend wants. Bits outside @capable
  *           are dropped.
+ * @window:  the DAX window, where the guest has one and the front-end can map into it; else NULL. Stays
+ *           for as long as the backend.
  * @readonly: nothing may be changed: the session answers EROFS before it calls the backend (out, false).
  * @time_gran: granularity of timestamps in ns (out, 1).
  * @max_background, @congestion_threshold: as in fuse_init_out (out, preset).
@@ -24,6 +27,7 @@
 struct fuse_init {
 	uint64_t capable;
 	uint64_t want;
+	struct window *window;
 	bool readonly;
 	uint32_t time_gran;
 	uint16_t max_background;
@@ -136,6 +140,15 @@ struct fuse_ops {
 	 * lock for any request that is pending, on any thread: it must not sleep nor answer itself.
 	 */
 	void (*interrupt)(void *be, const struct request *req);
+
+	/*
+	 * Where INIT agreed on FUSE_MAP_ALIGNMENT. in->foffset and in->len are within what a file can be,
+	 * the range in the window is one that window_holds(). in->fh means nothing: Linux sends none. Called
+	 * by threads that may wait for the front-end.
+	 */
+	int (*setupmapping)(struct request *req, uint64_t nodeid,
+			    const struct fuse_setupmapping_in *in);
+	int (*removemapping)(struct request *req, const struct fuse_removemapping_one *one);
 
 	int (*statfs)(struct request *req, uint64_t nodeid, struct fuse_kstatfs *ret);
 	int (*syncfs)(struct request *req, uint64_t nodeid);

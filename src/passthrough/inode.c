@@ -221,6 +221,26 @@ bool inode_named(struct inode_table *t, struct inode *ino, const struct inode *d
 	return named;
 }
 
+int inode_name(struct inode_table *t, uint64_t nodeid, char *buf)
+{
+	struct inode *ino = inode_get(t, nodeid);
+	struct inode_stripe *s;
+	int len = 0;
+
+	if (!ino)
+		return -ENOENT;
+	s = inode_stripe(t, ino);
+	pthread_mutex_lock(&s->lock);
+	if (ino->parent) {
+		len = ino->name_len;
+		memcpy(buf, cells_at(&t->cells, ino->name), (size_t)len);
+		buf[len] = '\0';
+	}
+	pthread_mutex_unlock(&s->lock);
+	inode_put(t, ino);
+	return len ? len : -ENOENT;
+}
+
 struct inode *inode_set_name(struct inode_table *t, struct inode *ino, struct inode *dir,
 			     uint32_t cell, size_t len)
 {

@@ -202,6 +202,14 @@ int inode_open(struct inode_table *t, struct inode *ino, struct fdcache_pin *ret
  */
 int inode_open_as(struct inode_table *t, struct inode *ino, int fd, struct fdcache_pin *ret);
 
+/**
+ * inode_name() - a name by which an inode is known, whatever its directory.
+ * @buf: NAME_MAX + 1 bytes.
+ *
+ * Its length, or -ENOENT.
+ */
+int inode_name(struct inode_table *t, uint64_t nodeid, char *buf);
+
 /** inode_named() - whether @ino is known by this very name. */
 bool inode_named(struct inode_table *t, struct inode *ino, const struct inode *dir,
 		 const char *name);

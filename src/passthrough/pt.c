@@ -229,10 +229,11 @@ void pt_attr(const struct pt *pt, const struct statx *stx, struct fuse_attr *ret
 	};
 }
 
-void pt_attr_out(const struct pt *pt, const struct statx *stx, struct fuse_attr_out *ret)
+void pt_attr_out(struct pt *pt, uint64_t nodeid, const struct statx *stx, struct fuse_attr_out *ret)
 {
 	*ret = (struct fuse_attr_out){.attr_valid = pt->valid};
 	pt_attr(pt, stx, &ret->attr);
+	ret->attr.flags |= pt_dax_attr(pt, nodeid, NULL, stx);
 }
 
 int pt_find(struct pt *pt, const struct pt_node *dir, const char *name, int fd,
@@ -250,6 +251,7 @@ int pt_find(struct pt *pt, const struct pt_node *dir, const char *name, int fd,
 	ret->entry_valid = ret->attr_valid = pt->valid;
 	ret->entry_valid_nsec = ret->attr_valid_nsec = 0;
 	pt_attr(pt, &stx, &ret->attr);
+	ret->attr.flags |= pt_dax_attr(pt, found.id, name, &stx);
 	if (unlikely(found.mount != dir->ino->mount) && S_ISDIR(stx.stx_mode) &&
 	    pt_has(pt, FUSE_SUBMOUNTS))
 		ret->attr.flags |= FUSE_ATTR_SUBMOUNT;
@@ -356,6 +358,7 @@ static int pt_init(void *be, struct fuse_init *init)
 		init->want |= FUSE_DIRECT_IO_ALLOW_MMAP;
 	if (pt->conf.killpriv)
 		init->want |= FUSE_HANDLE_KILLPRIV_V2;
+	pt_dax_begin(pt, init);
 	init->readonly = pt->conf.readonly;
 	atomic_store(&pt->agreed, init->want & init->capable);
 	return 0;
@@ -367,6 +370,7 @@ static void pt_destroy(void *be)
 
 	handle_table_clear(&pt->handles);
 	pt_lock_clear(pt);
+	pt_dax_end(pt);
 	inode_table_clear(&pt->inodes);
 	atomic_store(&pt->agreed, 0);
 }
@@ -389,6 +393,7 @@ static void pt_forget(void *be, uint64_t nodeid, uint64_t nlookup)
 
 	inode_forget(&pt->inodes, nodeid, nlookup);
 	pt_lock_forget(pt, nodeid);
+	pt_dax_forget(pt, nodeid);
 }
 
 const struct fuse_ops pt_ops = {
@@ -423,6 +428,8 @@ const struct fuse_ops pt_ops = {
 	.getlk = pt_getlk,
 	.setlk = pt_setlk,
 	.interrupt = pt_interrupt,
+	.setupmapping = pt_setupmapping,
+	.removemapping = pt_removemapping,
 	.opendir = pt_opendir,
 	.readdir = pt_readdir,
 	.releasedir = pt_releasedir,

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daxrule.h"
 #include "idmap.h"
 #include "ops.h"
 
@@ -55,6 +56,8 @@ enum pt_handles {
  * @noatime:      O_NOATIME of the guest's opens is kept, as far as the daemon may.
  * @killpriv:     clearing set-id bits is ours, where the guest understands that; else it does it.
  * @handles:      how inodes are opened again whose descriptors were closed.
+ * @dax:          files that are for the DAX window, where there is one. The rules stay the caller's, and
+ *                must live as long as the backend.
  * @max_inodes:   inodes remembered at most; 0 = 16 Mi. Beyond, a new one is ENOMEM to the guest.
  * @max_fds:      descriptors that inodes and handles may keep at most, 16 at least; 0 = RLIMIT_NOFILE
  *                less 256 (half of it, if that is less). Beyond, idle inodes are closed; when all are in
@@ -81,6 +84,7 @@ struct pt_conf {
 	bool noatime;
 	bool killpriv;
 	enum pt_handles handles;
+	struct daxrules dax;
 	uint32_t max_inodes;
 	uint32_t max_fds;
 };

@@ -23,6 +23,7 @@
  * @locks:   what the guest has locked; locks for itself.
  * @capability: the host's name of security.capability where the map gives it another, so that the
  *           host's kernel does not know to remove it when a file changes; else empty. Constant.
+ * @window:  the DAX window, where a session had one; set at INIT, with the queues quiesced.
  * @agreed:  INIT flags of the session. Written while the queues are quiesced.
  */
 struct pt {
@@ -30,6 +31,7 @@ struct pt {
 	uint64_t valid;
 	char capability[XATTRMAP_NAME_SIZE];
 	_Atomic uint64_t agreed;
+	struct window *window;
 	struct inode_table inodes;
 	struct handle_table handles;
 	struct pt_locks locks;
@@ -129,8 +131,9 @@ int pt_acl_to_guest(const struct pt *pt, void *value, size_t size);
 /** pt_attr() - attributes in the wire's form. */
 void pt_attr(const struct pt *pt, const struct statx *stx, struct fuse_attr *ret);
 
-/** pt_attr_out() - the same with how long they are valid. */
-void pt_attr_out(const struct pt *pt, const struct statx *stx, struct fuse_attr_out *ret);
+/** pt_attr_out() - the same of an inode, with how long they are valid. */
+void pt_attr_out(struct pt *pt, uint64_t nodeid, const struct statx *stx,
+		 struct fuse_attr_out *ret);
 
 /**
  * pt_find() - LOOKUP of @name in @dir, or of what stands behind @fd if that is not negative.
@@ -154,6 +157,21 @@ int pt_open_flags(const struct pt *pt, uint32_t flags);
 
 /** pt_fopen() - FOPEN_* for a fresh handle. */
 uint32_t pt_fopen(const struct pt *pt, enum handle_kind kind);
+
+/** pt_dax_begin() - a session begins: INIT's part of DAX. */
+void pt_dax_begin(struct pt *pt, struct fuse_init *init);
+
+/** pt_dax_end() - the session is over. */
+void pt_dax_end(struct pt *pt);
+
+/** pt_dax_forget() - the guest may have forgotten an inode. */
+void pt_dax_forget(struct pt *pt, uint64_t nodeid);
+
+/**
+ * pt_dax_attr() - FUSE_ATTR_DAX, or 0.
+ * @name: of the file, or NULL: that by which the inode is known.
+ */
+uint32_t pt_dax_attr(struct pt *pt, uint64_t nodeid, const char *name, const struct statx *stx);
 
 /** pt_xattr_init() - once @pt->conf is set. */
 void pt_xattr_init(struct pt *pt);
@@ -221,6 +239,9 @@ int pt_lseek(struct request *req, uint64_t nodeid, const struct fuse_lseek_in *i
 	     uint64_t *ret_off);
 ssize_t pt_copy_file_range(struct request *req, uint64_t nodeid,
 			   const struct fuse_copy_file_range_in *in);
+
+int pt_setupmapping(struct request *req, uint64_t nodeid, const struct fuse_setupmapping_in *in);
+int pt_removemapping(struct request *req, const struct fuse_removemapping_one *one);
 
 int pt_opendir(struct request *req, uint64_t nodeid, const struct fuse_open_in *in,
 	       struct fuse_open_out *ret);

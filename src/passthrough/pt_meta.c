@@ -67,7 +67,7 @@ int pt_getattr(struct request *req, uint64_t nodeid, const uint64_t *fh, struct 
 	if (r == 0)
 		r = ident_stat(t.fd, "", AT_EMPTY_PATH, &stx);
 	if (r == 0)
-		pt_attr_out(pt, &stx, ret);
+		pt_attr_out(pt, nodeid, &stx, ret);
 	return r;
 }
 
@@ -268,7 +268,7 @@ int pt_setattr(struct request *req, uint64_t nodeid, const struct fuse_setattr_i
 	if (r == 0)
 		r = ident_stat(node.pin.fd, "", AT_EMPTY_PATH, &stx);
 	if (r == 0)
-		pt_attr_out(pt, &stx, ret);
+		pt_attr_out(pt, nodeid, &stx, ret);
 	return r;
 }
 

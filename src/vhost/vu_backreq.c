@@ -52,6 +52,7 @@ static_assert(sizeof(struct answer) == 20, "wire format");
  * @ack:    ask for answers.
  * @owed, @nowed: requests whose answers have not come yet, oldest first.
  * @answer, @have: what has come of the next answer.
+ * @shmem: the answer to the last request about shared memory: 0, -EREMOTEIO, or -ENOTCONN.
  */
 struct vu_backreq {
 	pthread_mutex_t lock;
@@ -65,6 +66,7 @@ struct vu_backreq {
 	unsigned int nowed;
 	struct answer answer;
 	size_t have;
+	int shmem;
 };
 
 int vu_backreq_new(struct vu_backreq **ret)
@@ -168,6 +170,7 @@ static void replace(struct vu_backreq *br, int sock, bool ack)
 	br->ack = ack;
 	br->nowed = 0;
 	br->have = 0;
+	br->shmem = -ENOTCONN;
 	pthread_mutex_unlock(&br->lock);
 	vu_backreq_go_on(br);
 }
@@ -227,6 +230,11 @@ static int receive(struct vu_backreq *br)
 	return br->have == sizeof(br->answer);
 }
 
+static bool is_shmem(uint32_t request)
+{
+	return request == VU_BACKEND_SHMEM_MAP || request == VU_BACKEND_SHMEM_UNMAP;
+}
+
 /* Read until nothing is owed; the last answer is the one that counts. */
 static int settle(struct vu_backreq *br, int64_t deadline, uint64_t *ret_value)
 {
@@ -238,11 +246,14 @@ static int settle(struct vu_backreq *br, int64_t deadline, uint64_t *ret_value)
 		r = receive(br);
 		if (r < 0) {
 			fd_close(&br->sock);
+			br->nowed = 0;
 			return r;
 		}
 		if (r == 0)
 			continue;
 		*ret_value = br->answer.value;
+		if (is_shmem(br->owed[0]))
+			br->shmem = *ret_value ? -EREMOTEIO : 0;
 		br->have = 0;
 		br->nowed--;
 		memmove(&br->owed[0], &br->owed[1], br->nowed * sizeof(br->owed[0]));
@@ -281,9 +292,11 @@ static int request(struct vu_backreq *br, struct vu_msg *msg, int timeout_ms, bo
 	r = needs_ack && br->sock >= 0 && !br->ack ? -EOPNOTSUPP : send_it(br, msg, deadline);
 	if (r == 0 && br->ack) {
 		br->owed[br->nowed++] = msg->hdr.request;
+		if (is_shmem(msg->hdr.request))
+			br->shmem = -ENOTCONN;
 		r = settle(br, deadline, &value);
 		if (r < 0)
-			r = -EINPROGRESS;
+			r = r == -ECANCELED ? -EINTR : -EINPROGRESS;
 		else if (value)
 			r = -EREMOTEIO;
 	}
@@ -318,4 +331,21 @@ int vu_backreq_unmap(struct vu_backreq *br, const struct vu_shmem_map *map)
 	};
 
 	return request(br, &msg, MAP_MS, true);
+}
+
+int vu_backreq_outcome(struct vu_backreq *br)
+{
+	int64_t deadline = now_ms() + MAP_MS;
+	uint64_t value;
+	int r = enter(br, deadline);
+
+	if (r < 0)
+		return r == -EBUSY ? -EINPROGRESS : r;
+	r = settle(br, deadline, &value);
+	if (r == 0)
+		r = br->shmem;
+	else if (r != -ECANCELED)
+		r = r == -ETIMEDOUT ? -EINPROGRESS : -ENOTCONN;
+	leave(br);
+	return r;
 }

@@ -39,8 +39,8 @@ void vu_backreq_go_on(struct vu_backreq *br);
 
 /*
  * The requests. Any thread may make them; they go out one after the other. They return 0;
- * -EREMOTEIO when the front-end refused; -EINPROGRESS when the request went out and its outcome is not
- * known, for no answer came in time, or it was called off; or why it was not sent: -ENOTCONN (no
+ * -EREMOTEIO when the front-end refused; -EINPROGRESS (no answer came in time) or -EINTR (called off)
+ * when the request went out and its outcome is not known; or why it was not sent: -ENOTCONN (no
  * channel), -ECANCELED (called off), -EBUSY (the front-end does not read, or owes too many answers).
  */
 
@@ -61,5 +61,13 @@ int vu_backreq_map(struct vu_backreq *br, const struct vu_shmem_map *map, int fd
 
 /** vu_backreq_unmap() - SHMEM_UNMAP; otherwise the same. */
 int vu_backreq_unmap(struct vu_backreq *br, const struct vu_shmem_map *map);
+
+/**
+ * vu_backreq_outcome() - what came of the last SHMEM_MAP or SHMEM_UNMAP that went out.
+ *
+ * Waits for its answer as long as it would have itself. 0 or -EREMOTEIO; -EINPROGRESS or -ECANCELED
+ * while that is not known; -ENOTCONN when it never will be.
+ */
+int vu_backreq_outcome(struct vu_backreq *br);
 
 #endif

@@ -137,6 +137,9 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 /** vu_dev_shmem_unmap() - take exactly one such mapping away; as vu_backreq_unmap(). */
 int vu_dev_shmem_unmap(struct vu_dev *dev, uint64_t shm_offset, uint64_t len);
 
+/** vu_dev_shmem_outcome() - what came of the last of these; as vu_backreq_outcome(). */
+int vu_dev_shmem_outcome(struct vu_dev *dev);
+
 /** vu_vring_call() - notify the driver. The thread that owns the vring. */
 void vu_vring_call(struct vu_vring *vr);
 

@@ -71,6 +71,8 @@ void vu_shmem_negotiated(struct vu_dev *dev)
 	sm->agreed = dev->conf.shmem_size && (dev->protocol & needed) == needed;
 	sm->slots = dev->protocol >> VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1;
 	sm->tables = sm->slots ? VU_TABLES_UNKNOWN : VU_TABLES_NONE;
+	sm->last = (struct vu_region){0};
+	pthread_cond_broadcast(&sm->changed);
 	pthread_mutex_unlock(&sm->lock);
 }
 
@@ -153,7 +155,7 @@ static void await_table(struct vu_dev *dev, const struct vu_region *mapped)
 	until.tv_nsec += ms % 1000 * 1000000;
 	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	while (!in_table(dev, mapped) && !sm->off && r != ETIMEDOUT)
+	while (!in_table(dev, mapped) && sm->agreed && !sm->off && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&sm->changed, &sm->lock, &until);
 	if (in_table(dev, mapped))
 		sm->tables = VU_TABLES_COME;
@@ -219,6 +221,11 @@ int vu_dev_shmem_unmap(struct vu_dev *dev, uint64_t shm_offset, uint64_t len)
 	log_debug("vhost-user: %llu bytes unmapped at %llu: %s", (unsigned long long)len,
 		  (unsigned long long)shm_offset, strerror(-r));
 	return r;
+}
+
+int vu_dev_shmem_outcome(struct vu_dev *dev)
+{
+	return vu_backreq_outcome(dev->backreq);
 }
 
 bool vu_dev_shmem_ready(struct vu_dev *dev)

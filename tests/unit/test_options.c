@@ -124,6 +124,40 @@ static void semantics(void **state)
 	options_done(&o);
 }
 
+/* The DAX window: its size, which files, and for whom. */
+static void dax(void **state)
+{
+	struct options o;
+
+	(void)state;
+	good(&o, "virtiofsd --shared-dir /s --fd 3");
+	assert_int_equal(o.dax_window, 0);
+	assert_int_equal(o.compat, OPTIONS_COMPAT_NONE);
+	assert_true(daxrules_match(&o.dax, 0, NULL));
+	options_done(&o);
+	good(&o, "virtiofsd --shared-dir /s --fd 3 --dax-window 8G --dax never --compat alioth");
+	assert_int_equal(o.dax_window, UINT64_C(8) << 30);
+	assert_int_equal(o.compat, OPTIONS_COMPAT_ALIOTH);
+	assert_false(daxrules_match(&o.dax, UINT64_MAX, "name"));
+	options_done(&o);
+	good(&o, "virtiofsd --shared-dir /s --fd 3 --dax-window=2M --dax size>=1M,*.so,lib?.a "
+		 "--compat=alioth --compat=none");
+	assert_int_equal(o.dax_window, UINT64_C(2) << 20);
+	assert_int_equal(o.compat, OPTIONS_COMPAT_NONE);
+	assert_true(daxrules_match(&o.dax, 1 << 20, NULL));
+	assert_false(daxrules_match(&o.dax, (1 << 20) - 1, NULL));
+	assert_false(daxrules_match(&o.dax, 0, "x.sox"));
+	assert_true(daxrules_match(&o.dax, 0, "x.so"));
+	assert_true(daxrules_match(&o.dax, 0, "libc.a"));
+	assert_false(daxrules_match(&o.dax, 0, "libcc.a"));
+	options_done(&o);
+	good(&o, "virtiofsd --shared-dir /s --fd 3 --dax-window 64G --dax-window=0 --dax a --dax "
+		 "always");
+	assert_int_equal(o.dax_window, 0);
+	assert_true(daxrules_match(&o.dax, 0, "b"));
+	options_done(&o);
+}
+
 static void every_option(void **state)
 {
 	struct options o;
@@ -413,6 +447,15 @@ static void refused(void **state)
 	bad("v --shared-dir /s --fd 3 --thread-pool-size 4097", "--thread-pool-size", "'4097'");
 	bad("v --shared-dir /s --fd 3 --thread-pool-size=", "--thread-pool-size", "''");
 	bad("v --shared-dir /s --fd 3 --tag=", "--tag", "empty");
+	bad("v --shared-dir /s --fd 3 --dax-window 1M", "--dax-window", "'1M'");
+	bad("v --shared-dir /s --fd 3 --dax-window 3M", "--dax-window", "'3M'");
+	bad("v --shared-dir /s --fd 3 --dax-window=2T", "--dax-window", "'2T'");
+	bad("v --shared-dir /s --fd 3 --dax-window=2048G", "--dax-window", "'2048G'");
+	bad("v --shared-dir /s --fd 3 --dax size>=x", "--dax", "'size>=x'");
+	bad("v --shared-dir /s --fd 3 --dax *.so,always", "--dax", "'always'");
+	bad("v --shared-dir /s --fd 3 --dax a,,b", "--dax", "''");
+	bad("v --shared-dir /s --fd 3 --dax lib/*.so", "--dax", "'lib/*.so'");
+	bad("v --shared-dir /s --fd 3 --compat qemu", "--compat", "'qemu'");
 	snprintf(line, sizeof(line), "v --shared-dir /s --fd 3 --tag %037d", 0);
 	bad(line, "--tag", "longer than 36");
 }
@@ -452,6 +495,9 @@ static void help_is_complete(void **state)
 					    "--posix-acl",
 					    "--security-label",
 					    "--thread-pool-size",
+					    "--dax-window",
+					    "--dax",
+					    "--compat",
 					    "--announce-submounts",
 					    "--no-announce-submounts",
 					    "--rlimit-nofile",
@@ -488,6 +534,7 @@ int main(void)
 		cmocka_unit_test(ids),         cmocka_unit_test(maps),
 		cmocka_unit_test(actions),     cmocka_unit_test(refused),
 		cmocka_unit_test(long_values), cmocka_unit_test(help_is_complete),
+		cmocka_unit_test(dax),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

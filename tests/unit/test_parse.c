@@ -65,11 +65,41 @@ static void words(void **state)
 	assert_int_equal(parse_word("auto", none), -EINVAL);
 }
 
+static void sizes(void **state)
+{
+	static const struct {
+		const char *s;
+		uint64_t v;
+	} good[] = {
+		{"0", 0},
+		{"4096", 4096},
+		{"1K", 1024},
+		{"0M", 0},
+		{"3M", UINT64_C(3) << 20},
+		{"17G", UINT64_C(17) << 30},
+		{"8589934591G", UINT64_C(8589934591) << 30},
+	};
+	static const char *const bad[] = {"", "K", "M1", "1k", "1KK", "1T", "-1M", " 1M", "1M "};
+	uint64_t v;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(parse_size(good[i].s, INT64_MAX, &v), 0);
+		assert_true(v == good[i].v);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(parse_size(bad[i], INT64_MAX, &v), -EINVAL);
+	assert_int_equal(parse_size("8589934592G", INT64_MAX, &v), -ERANGE);
+	assert_int_equal(parse_size("99999999999999999999G", INT64_MAX, &v), -ERANGE);
+	assert_int_equal(parse_size("2K", 2047, &v), -ERANGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(words),
+		cmocka_unit_test(sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,7 +160,7 @@ static void test_owes(void **state)
 		assert_int_equal(vu_msg_recv(peer, &got), 1);
 		vu_backreq_call_off(br);
 		assert_int_equal(pthread_join(thread, NULL), 0);
-		assert_int_equal(a.result, -EINPROGRESS);
+		assert_int_equal(a.result, -EINTR);
 		vu_backreq_go_on(br);
 	}
 	ask(&a);
@@ -192,20 +192,23 @@ static void test_called_off(void **state)
 	vu_backreq_call_off(br);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(pthread_join(thread[i], NULL), 0);
-		begun += a[i].result == -EINPROGRESS;
-		assert_true(a[i].result == -EINPROGRESS || a[i].result == -ECANCELED);
+		begun += a[i].result == -EINTR;
+		assert_true(a[i].result == -EINTR || a[i].result == -ECANCELED);
 	}
 	assert_int_equal(begun, 1);
 	vu_backreq_go_on(br);
 	late = (struct asking){.br = br};
 	ask(&late);
 	assert_int_equal(late.result, -ECANCELED);
+	assert_int_equal(vu_backreq_outcome(br), -ECANCELED);
 	vu_backreq_go_on(br);
 	/* The late answer comes first. */
 	answer_with(peer, 10, 1);
+	assert_int_equal(vu_backreq_outcome(br), -EREMOTEIO);
 	answer_with(peer, 10, 0);
 	ask(&late);
 	assert_int_equal(late.result, 0);
+	assert_int_equal(vu_backreq_outcome(br), 0);
 	fd_close(&peer);
 	ask(&late);
 	assert_int_equal(late.result, -ENOTCONN);
@@ -230,7 +233,8 @@ static void test_half(void **state)
 	assert_int_equal(vu_msg_recv(peer, &got), 1);
 	vu_backreq_close(br);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_true(a.result == -EINPROGRESS);
+	assert_int_equal(a.result, -EINTR);
+	assert_int_equal(vu_backreq_outcome(br), -ENOTCONN);
 	vu_backreq_free(br);
 	fd_close(&peer);
 }
