@@ -288,7 +288,7 @@ static void test_pieces_end(void **state)
 	vu_reader_init(&rd);
 	send_hdr(p, VU_SET_FEATURES, VU_VERSION + 1, 8, &ev, 1);
 	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EPROTO);
-	send_hdr(p, VU_SET_FEATURES, VU_VERSION, 513, &ev, 1);
+	send_hdr(p, VU_SET_FEATURES, VU_VERSION, sizeof(union vu_payload) + 1, &ev, 1);
 	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EPROTO);
 	send_hdr(p, VU_SET_FEATURES, VU_VERSION, 8, &ev, 1);
 	assert_int_equal(vu_msg_read(p->ours, &rd, &in), -EAGAIN);
