@@ -8,7 +8,8 @@
  * and so are devices and short mount ids; the bytes of name_to_handle_at(2), in which file systems put
  * a generation, tell the old and the new inode apart. It needs no privilege. File systems that cannot
  * make handles which can be opened are asked for one that only identifies. What a file system can do
- * is found out once per mount.
+ * is found out once per mount. FUSE counts as one that has none: what it gives is the number under which
+ * its server knows the inode now, another one after the kernel has forgotten it.
  *
  * Mounts are numbered in 16 bits for the inode records. An entry lives as long as there are inodes on
  * it, and so does the descriptor by which handles are opened there, so that the host can unmount what
@@ -17,11 +18,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "ident.h"
 #include "util.h"
 
@@ -181,6 +185,23 @@ static bool cannot(int error)
 	       error == -EOVERFLOW;
 }
 
+/* The types of FUSE's handles, which other file systems have, too (fs/fuse/inode.c, linux/exportfs.h). */
+#define FILEID_INO64_GEN        0x81
+#define FILEID_INO64_GEN_PARENT 0x82
+
+/* Whether a handle means something for longer than the kernel knows the inode. */
+static bool handle_lasts(int dirfd, const char *name, int at, const struct ident_handle *h)
+{
+	scoped_fd int fd = -1;
+	struct statfs fs;
+
+	if (h->type != FILEID_INO64_GEN && h->type != FILEID_INO64_GEN_PARENT)
+		return true;
+	if (*name || !(at & AT_EMPTY_PATH))
+		fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fstatfs(fd >= 0 ? fd : dirfd, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC;
+}
+
 int ident_handle(struct ident_mount *mount, int dirfd, const char *name, int at,
 		 struct ident_handle *ret)
 {
@@ -198,8 +219,9 @@ int ident_handle(struct ident_mount *mount, int dirfd, const char *name, int at,
 		r = handle_try(dirfd, name, at | AT_HANDLE_FID, ret);
 		found = IDENT_FID;
 	}
-	if (cannot(r)) {
+	if (cannot(r) || (how == IDENT_UNKNOWN && r == 0 && !handle_lasts(dirfd, name, at, ret))) {
 		found = IDENT_NONE;
+		ret->len = 0;
 		r = 0;
 	}
 	if (how == IDENT_UNKNOWN && r == 0)

@@ -55,7 +55,8 @@ static bool was_set(const struct statx_timestamp *t, const struct timespec *now)
 /* What is known of an inode that only costs a comparison when it is forgotten. */
 static bool may_be_lost(const struct seen *s)
 {
-	return !s->valid || (s->dirty_map == -1 && !s->untimed && !s->unwritten && !s->late);
+	return !s->valid ||
+	       (s->dirty_map == -1 && !s->untimed && !s->unwritten && !s->late && !s->cut);
 }
 
 struct seen *check_seen(struct ex *ex, const struct statx *b)
@@ -160,7 +161,7 @@ void check_stat(struct ex *ex, const struct statx *a, const struct statx *b, con
 	if (s->ino_a && b->stx_mask & STATX_BTIME && s->ino_a != a->stx_ino)
 		diff_set(diff, "ino", "%s was inode %llu on A and now is %llu; B did not change",
 			 where, (unsigned long long)s->ino_a, (unsigned long long)a->stx_ino);
-	if (ex->conf->blocks && s->dirty_map == -1 &&
+	if (ex->conf->blocks && s->dirty_map == -1 && !s->cut &&
 	    llabs((long long)a->stx_blocks - (long long)b->stx_blocks) > BLOCKS_SLACK)
 		FIELD(blocks, "%llu");
 	check_times(ex, a, b, s, times, where, diff);
@@ -345,22 +346,33 @@ static void forget_path(struct ex *ex, const struct op *op, const char *s)
 		forget(ex, &stx, false);
 }
 
-/* A write that the host refused was followed by the client's SETATTR: times moved on side A. */
+/* A write that the host refused was followed by the client's SETATTR of the size: times moved on side A. */
+static void note_cut(struct seen *s)
+{
+	if (!s)
+		return;
+	s->timed = false;
+	s->late = true;
+	s->cut = true;
+}
+
 static void note_far(struct ex *ex, const struct op *op)
 {
 	const char *paths[2];
+	char path[EXEC_PATH];
+	struct statx stx;
 	int slots[2];
 	unsigned int n = prog_slots(op, slots);
 
-	for (unsigned int i = 0; i < n; i++) {
-		struct seen *s = seen_of_fd(ex, ex->slot[slots[i]].fd[SIDE_B]);
-
-		if (s)
-			s->timed = false;
-	}
-	n = prog_paths(op, paths);
 	for (unsigned int i = 0; i < n; i++)
-		forget_path(ex, op, paths[i]);
+		note_cut(seen_of_fd(ex, ex->slot[slots[i]].fd[SIDE_B]));
+	n = prog_paths(op, paths);
+	for (unsigned int i = 0; i < n; i++) {
+		int dir = exec_path(ex, op, paths[i], SIDE_B, path);
+
+		if (!statx(dir, path, 0, STATX_WANT, &stx))
+			note_cut(check_seen(ex, &stx));
+	}
 }
 
 void check_note(struct ex *ex, const struct op *op, const struct outcome *b)

@@ -348,6 +348,6 @@ int64_t exec_op(struct ex *ex, const struct op *op, struct diff *diff)
 	if (!diff->found && ex->checks)
 		check_op(ex, op, diff);
 	if (!diff->found && op->code == OP_READDIR)
-		exec_scan_compare(&ex->slot[op->n[0]], diff);
+		exec_scan_compare(ex, &ex->slot[op->n[0]], diff);
 	return o[SIDE_B].ret;
 }

@@ -39,23 +39,29 @@ struct diff {
 /**
  * struct conf - how a run is done; constant while it runs.
  * @fuse:     side A is a FUSE mount: the known differences of FUSE are allowed for.
+ * @hostfuse: so is side B: the host's file system is FUSE.
  * @root:     the run may change its uid.
  * @xattr:    side A takes user.* attributes.
  * @fine:     time stamps of both sides change with each operation, however fast.
  * @blocks:   st_blocks follows from what was done, on this file system.
  * @dirsize:  so does the size of directories.
+ * @listings: side A's client keeps listings of directories.
+ * @writeback: side A's client delays writes.
  * @maptimes: writing to a mapping stamps the file, on this file system.
  * @settle_ms: what "settle" waits; 0 = drops the kernel's caches instead; -1 = does nothing.
  * @faulty:   what side A does wrong (enum fault).
  */
 struct conf {
 	bool fuse;
+	bool hostfuse;
 	bool root;
 	bool xattr;
 	bool fine;
 	bool blocks;
 	bool dirsize;
 	bool maptimes;
+	bool listings;
+	bool writeback;
 	int settle_ms;
 	int faulty;
 };
@@ -140,6 +146,7 @@ struct seen {
 	bool timed;     /* the times are to be compared with */
 	bool untimed;   /* its times are never to be compared */
 	bool unwritten; /* has had blocks that were allocated and not written */
+	bool cut;       /* the client truncated it after a write that the host refused */
 	bool late;      /* side A wrote a mapping's changes back: its mtime may be of then */
 	int dirty_map; /* mapping with changes that side A has not written yet; -1 none, -2 several */
 };
@@ -233,7 +240,10 @@ void exec_close_map(struct map *m);
 void exec_scan_start(struct slot *s);
 
 /** exec_scan_compare() - when both sides have come to their end: the same names, each once. */
-void exec_scan_compare(struct slot *s, struct diff *diff);
+void exec_scan_compare(struct ex *ex, struct slot *s, struct diff *diff);
+
+/** exec_scan_fresh() - does reading it all, from the start, through new descriptors, give the same? */
+bool exec_scan_fresh(const struct slot *s);
 
 /** exec_map_init() - catch SIGBUS of mappings. */
 void exec_map_init(void);

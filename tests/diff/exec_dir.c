@@ -12,12 +12,14 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "exec.h"
+#include "known.h"
 
 #define SCAN_BUF 32768
 
@@ -173,7 +175,44 @@ static void compare_scans(const struct scan_ent *a, size_t na, const struct scan
 	}
 }
 
-void exec_scan_compare(struct slot *s, struct diff *diff)
+static int scan_all(int dir, struct scan *sc)
+{
+	char *buf = malloc(SCAN_BUF);
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ssize_t n = -1;
+	int r = 0;
+
+	while (buf && fd >= 0 && !r && (n = syscall(SYS_getdents64, fd, buf, SCAN_BUF)) > 0)
+		for (ssize_t at = 0; at < n && !r; at += ((struct dirent64 *)(buf + at))->d_reclen)
+			r = scan_add(sc, (struct dirent64 *)(buf + at));
+	if (fd >= 0)
+		close(fd);
+	free(buf);
+	return n < 0 ? -EIO : r;
+}
+
+bool exec_scan_fresh(const struct slot *s)
+{
+	struct slot fresh = {.fd = {-1, -1}};
+	struct scan_ent *ents[2] = {NULL, NULL};
+	size_t cnt[2];
+	struct diff diff = {0};
+	bool read = true;
+
+	for (int i = 0; i < 2; i++) {
+		read = read && !scan_all(s->fd[i], &fresh.scan[i]);
+		ents[i] = settled(&fresh, &fresh.scan[i], &cnt[i]);
+	}
+	read = read && ents[0] && ents[1];
+	if (read)
+		compare_scans(ents[0], cnt[0], ents[1], cnt[1], &diff);
+	free(ents[0]);
+	free(ents[1]);
+	exec_close_slot(&fresh);
+	return read && !diff.found;
+}
+
+void exec_scan_compare(struct ex *ex, struct slot *s, struct diff *diff)
 {
 	struct scan_ent *ents[2];
 	size_t cnt[2];
@@ -186,6 +225,8 @@ void exec_scan_compare(struct slot *s, struct diff *diff)
 		compare_scans(ents[0], cnt[0], ents[1], cnt[1], diff);
 	free(ents[0]);
 	free(ents[1]);
+	if (diff->found && known_listing(ex, s))
+		*diff = (struct diff){.at = diff->at, .code = diff->code};
 }
 
 exec_fn exec_dir_fn(uint8_t code)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,8 @@ static bool map_shared(const struct op *op)
 {
 	return op->n[5] == MAP_SHARED;
 }
+
+#define KEPT_LISTING "kept-listing"
 
 static const struct {
 	const char *name;
@@ -63,8 +66,9 @@ static const struct {
 	 "what another process reads of them while they change can come into it late",
 	 NULL, 0, 0},
 	{"fifo-times",
-	 "mtime and ctime of a fifo are not compared: it is a pipe of "
-	 "the client's kernel, which the file system does not see",
+	 "mtime and ctime of a fifo are not compared, and the second actor does not write to one: "
+	 "it "
+	 "is a pipe of the client's kernel, which the file system does not see",
 	 NULL, 0, 0},
 	{"seek-unwritten",
 	 "SEEK_DATA and SEEK_HOLE are not compared on files that fallocate gave blocks, nor on "
@@ -84,7 +88,8 @@ static const struct {
 	{"far-writes",
 	 "other users do not write near the end of what the host can have: the client clears "
 	 "set-id bits "
-	 "before the host refuses; and times are not compared after EFBIG, as the client then "
+	 "before the host refuses; and times and blocks are not compared after EFBIG, as the "
+	 "client then "
 	 "truncates",
 	 NULL, 0, 0},
 	{"chown-nothing",
@@ -103,6 +108,17 @@ static const struct {
 	 "client sends "
 	 "a mode without set-user-id, as chmod(2) of somebody in the group would",
 	 NULL, 0, 0},
+	{"client-capabilities",
+	 "on a host file system that is FUSE, other users do not write to files with a "
+	 "set-group-id bit "
+	 "and no x for the group: that file system is not told that the daemon acts without "
+	 "CAP_FSETID",
+	 NULL, 0, 0},
+	{"piped-pages",
+	 "sendfile to a fifo is not done: it puts the very pages of a file into the pipe, and "
+	 "whether "
+	 "later writes to the file show there depends on whose pages they are",
+	 NULL, 0, 0},
 	{"alignment",
 	 "O_DIRECT transfers are rounded to 4096 on both sides, and not done by copyrange and "
 	 "sendfile: what alignment is wanted differs",
@@ -111,6 +127,20 @@ static const struct {
 	 "order, offsets and the number of entries per getdents64 are not compared; that each name "
 	 "comes "
 	 "once is; the client takes any offset, also of a directory that was removed",
+	 NULL, 0, 0},
+	{KEPT_LISTING,
+	 "with listings kept (cache always and metadata) a listing that was begun may go on with "
+	 "old "
+	 "names, when another reader had stopped in the middle and names came or went: the client "
+	 "continues the half listing that it kept, and looks only at its start whether it is still "
+	 "right; reading it anew must give the right names",
+	 NULL, 0, 0},
+	{"delayed-writes",
+	 "with delayed writes (writeback) stamps are the client's and come as often as its clock "
+	 "ticks, "
+	 "st_blocks, SEEK_DATA and SEEK_HOLE are not compared, and nothing is written beyond what "
+	 "the "
+	 "host can have, nor times set: the host only sees it later",
 	 NULL, 0, 0},
 	{"statfs", "type, id, flags and free space of a file system are not compared", NULL, 0, 0},
 };
@@ -129,6 +159,8 @@ unsigned int known_refused(const struct ex *ex, const struct op *op, int64_t ret
 
 /* The largest file of ext4 is by far the smallest of file systems today. */
 #define FAR_POSITION (1ll << 43)
+/* So are its last seconds, but for file systems that end in 2038 or 2106. */
+#define FAR_TIME 0x37ffffffell
 
 /* Where a write to a slot begins. */
 static int64_t write_position(const struct slot *s, int64_t off)
@@ -156,7 +188,7 @@ static int writes_slot(const struct op *op)
 	}
 }
 
-/* Is it a write by the owner to a file with both set-id bits, and without x for the group? */
+/* Is it a write by the owner to a file with both set-id bits, and without x for the group, or the like? */
 static bool own_set_ids(const struct ex *ex, const struct op *op)
 {
 	char path[EXEC_PATH];
@@ -173,18 +205,37 @@ static bool own_set_ids(const struct ex *ex, const struct op *op)
 		if (fstatat(dir, path, &st, 0))
 			return false;
 	}
+	if (ex->conf->hostfuse && (st.st_mode & (S_ISGID | S_IXGRP)) == S_ISGID)
+		return true;
 	return st.st_uid == ex->uid &&
 	       (st.st_mode & (S_ISUID | S_ISGID | S_IXGRP)) == (S_ISUID | S_ISGID);
 }
 
-bool known_skipped(const struct ex *ex, const struct op *op)
+static bool is_fifo(const struct ex *ex, int slot)
+{
+	struct stat st;
+
+	return !fstat(ex->slot[slot].fd[SIDE_B], &st) && S_ISFIFO(st.st_mode);
+}
+
+/* Would the second actor write to a fifo, which the client's programs have open in the client's kernel? */
+static bool host_fifo(const struct ex *ex, const struct op *op)
+{
+	char path[EXEC_PATH];
+	struct stat st;
+	int dir;
+
+	if (!op->host || op->code != OP_PUT)
+		return false;
+	dir = exec_path(ex, op, op->s[0], SIDE_B, path);
+	return !fstatat(dir, path, &st, 0) && S_ISFIFO(st.st_mode);
+}
+
+/* Does it write further than any host can have? */
+static bool writes_far(const struct ex *ex, const struct op *op)
 {
 	int slot = writes_slot(op);
 
-	if (!ex->conf->fuse || !ex->uid)
-		return false;
-	if (own_set_ids(ex, op))
-		return true;
 	switch (op->code) {
 	case OP_WRITE:
 	case OP_SENDFILE:
@@ -195,6 +246,37 @@ bool known_skipped(const struct ex *ex, const struct op *op)
 		return write_position(&ex->slot[slot], op->n[3]) > FAR_POSITION;
 	case OP_PUT:
 		return op->n[0] > FAR_POSITION;
+	default:
+		return false;
+	}
+}
+
+/* Does it set a time that is beyond those of some hosts? */
+static bool sets_far_time(const struct op *op)
+{
+	switch (op->code) {
+	case OP_UTIMENS:
+		return op->n[0] > FAR_TIME || op->n[2] > FAR_TIME;
+	case OP_FUTIMENS:
+		return op->n[1] > FAR_TIME || op->n[3] > FAR_TIME;
+	default:
+		return false;
+	}
+}
+
+bool known_skipped(const struct ex *ex, const struct op *op)
+{
+	if (ex->conf->fuse && host_fifo(ex, op))
+		return true;
+	if (ex->conf->fuse && op->code == OP_SENDFILE && is_fifo(ex, (int)op->n[0]))
+		return true;
+	if (ex->conf->writeback && (writes_far(ex, op) || sets_far_time(op)))
+		return true;
+	if (!ex->conf->fuse || !ex->uid)
+		return false;
+	if (own_set_ids(ex, op) || writes_far(ex, op))
+		return true;
+	switch (op->code) {
 	case OP_FALLOCATE:
 		return op->n[1] & FALLOC_FL_ZERO_RANGE || op->n[2] > FAR_POSITION;
 	case OP_CHOWN:
@@ -216,6 +298,8 @@ static bool may_seek_elsewhere(struct ex *ex, const struct op *op, const struct 
 	if (ex->conf->fuse && op->n[1] < 0)
 		return true;
 	s = check_seen_slot(ex, (int)op->n[0]);
+	if (ex->conf->writeback)
+		return true;
 	return s && (s->unwritten || s->dirty_map != -1);
 }
 
@@ -241,13 +325,25 @@ bool known_result(struct ex *ex, const struct op *op, const struct outcome *a,
 		ex->slot[op->n[0]].wild = true;
 		return true;
 	}
-	/* After its end a directory is at a place that only its file system understands. */
-	if (a->ret < 0 && b->ret < 0 && reads_slot(op) >= 0 && ex->slot[reads_slot(op)].dir)
+	/* A directory is at a place that only its file system understands, which may be no position. */
+	if ((a->ret < 0 || (!a->ret && b->ret == -EOVERFLOW)) && b->ret < 0 &&
+	    reads_slot(op) >= 0 && ex->slot[reads_slot(op)].dir)
 		return true;
 	if (op->code != OP_LSEEK || a->ret == b->ret || !may_seek_elsewhere(ex, op, a, b))
 		return false;
 	for (int i = 0; i < 2; i++)
 		lseek(ex->slot[op->n[0]].fd[i], 0, SEEK_SET);
+	return true;
+}
+
+bool known_listing(struct ex *ex, struct slot *s)
+{
+	if (!ex->conf->fuse || !ex->conf->listings || !exec_scan_fresh(s))
+		return false;
+	for (unsigned int i = 1; i < ARRAY_SIZE(table); i++)
+		if (!strcmp(table[i].name, KEPT_LISTING))
+			ex->skipped[i]++;
+	s->wild = true;
 	return true;
 }
 

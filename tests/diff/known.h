@@ -23,6 +23,9 @@ bool known_result(struct ex *ex, const struct op *op, const struct outcome *a,
 /** known_skipped() - is this operation not done at all? */
 bool known_skipped(const struct ex *ex, const struct op *op);
 
+/** known_listing() - may this listing, which is not as it should be, be one that the client has mixed up? */
+bool known_listing(struct ex *ex, struct slot *s);
+
 /** known_groupless() - is this operation done without supplementary groups? */
 bool known_groupless(const struct ex *ex, const struct op *op);
 

@@ -107,15 +107,18 @@ int run_probe(struct run *run)
 		unlinkat(run->top[i], name, 0);
 	}
 	run->conf.fuse = fs[0].f_type == FUSE_MAGIC;
+	run->conf.hostfuse = fs[1].f_type == FUSE_MAGIC;
 	run->conf.root = run->gen.root = !geteuid();
-	run->conf.fine = fine;
+	/* With delayed writes stamps are the client's, as coarse as its clock, and blocks come late. */
+	run->conf.fine = fine && !run->conf.writeback;
 	run->conf.xattr = run->gen.xattr = xattr[0] && xattr[1];
 	/* A tmpfs gives blocks to pages that a mapping only reads. */
-	run->conf.blocks = fs[1].f_type == EXT_MAGIC;
+	run->conf.blocks = fs[1].f_type == EXT_MAGIC && !run->conf.writeback;
 	run->conf.dirsize = fs[1].f_type == EXT_MAGIC || fs[1].f_type == TMPFS_MAGIC;
 	run->conf.maptimes = fs[1].f_type != TMPFS_MAGIC;
 	run->gen.direct = direct[0] && direct[1];
-	printf("# stamps are %s; user attributes: %s; O_DIRECT: %s%s\n", fine ? "fine" : "coarse",
+	printf("# stamps are %s; user attributes: %s; O_DIRECT: %s%s\n",
+	       run->conf.fine ? "fine" : "coarse",
 	       run->conf.xattr ? "yes"
 	       : xattr[1]      ? "not on A"
 	       : xattr[0]      ? "not on B"
