@@ -135,6 +135,7 @@ void decode_setxattr(struct request *req);
 void decode_getxattr(struct request *req);
 void decode_listxattr(struct request *req);
 void decode_removexattr(struct request *req);
+void decode_ioctl(struct request *req);
 
 void decode_open(struct request *req);
 void decode_opendir(struct request *req);

@@ -207,3 +207,26 @@ void decode_removexattr(struct request *req)
 {
 	decode_done(req, req->se->ops->removexattr(req, req->hdr.nodeid, req->name[0]), NULL, 0);
 }
+
+/* Whoever sends more than this means nothing that a backend knows. */
+void decode_ioctl(struct request *req)
+{
+	struct {
+		struct fuse_ioctl_out head;
+		uint8_t data[FUSE_IOCTL_BUF];
+	} out = {0};
+	uint8_t data[FUSE_IOCTL_BUF];
+	struct fuse_ioctl_in in;
+	ssize_t n;
+
+	decode_args(req, &in, sizeof(in));
+	if (in.in_size > sizeof(data) || in.out_size > sizeof(out.data))
+		n = -ENOTTY;
+	else if (decode_body(req) - sizeof(in) != in.in_size ||
+		 req_room(req) < sizeof(out.head) + in.out_size ||
+		 iov_read(&req->in, data, in.in_size) != in.in_size)
+		n = -EINVAL;
+	else
+		n = req->se->ops->ioctl(req, req->hdr.nodeid, &in, data, out.data);
+	decode_done(req, n < 0 ? (int)n : 0, &out, sizeof(out.head) + (n < 0 ? 0 : (size_t)n));
+}

@@ -33,9 +33,9 @@ static_assert(sizeof(struct fuse_in_header) == 40, "fuse_in_header");
 
 /*
  * The table: opcode, bytes of fixed arguments, names, bytes of the reply, where it runs, flags,
- * operation, decoder. What has no decoder answers ENOSYS: BMAP is for block devices, POLL then takes every file as ready, IOCTL
- * becomes ENOTTY in the guest. INIT asks for its first 8 bytes, as a
- * newer major version may have changed the rest.
+ * operation, decoder. What has no decoder answers ENOSYS: BMAP is for block devices, POLL then takes
+ * every file as ready. INIT asks for its first 8 bytes, as a newer major version may have changed the
+ * rest.
  */
 #define IN(type)      sizeof(struct fuse_##type##_in)
 #define OUT(type)     sizeof(struct fuse_##type##_out)
@@ -101,7 +101,7 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	  NONE, interrupt) \
 	X(BMAP,            IN(bmap),            0, 0,          INLINE,    0, NONE, NONE) \
 	X(DESTROY,         0,                   0, 0,          EXCLUSIVE, 0, NONE, destroy) \
-	X(IOCTL,           IN(ioctl),           0, 0,          INLINE,    0, NONE, NONE) \
+	X(IOCTL,           IN(ioctl),           0, OUT(ioctl), MAY_BLOCK, 0, ioctl, ioctl) \
 	X(POLL,            IN(poll),            0, 0,          INLINE,    0, NONE, NONE) \
 	X(NOTIFY_REPLY,    0,                   0, 0,          INLINE,    NO_REPLY, NONE, ignore) \
 	X(BATCH_FORGET,    IN(batch_forget),    0, 0,          INLINE,    NO_REPLY, \

@@ -34,6 +34,9 @@ struct fuse_init {
 	uint16_t congestion_threshold;
 };
 
+/* Bytes that an IOCTL carries each way at most. */
+#define FUSE_IOCTL_BUF 64u
+
 /**
  * struct fuse_ops - a backend.
  *
@@ -162,6 +165,13 @@ struct fuse_ops {
 			    size_t size);
 	ssize_t (*listxattr)(struct request *req, uint64_t nodeid, char *buf, size_t size);
 	int (*removexattr)(struct request *req, uint64_t nodeid, const char *name);
+
+	/*
+	 * in->cmd on in->fh: in->in_size bytes come in @data, at most in->out_size go to @ret; how many.
+	 * Both are at most FUSE_IOCTL_BUF. -ENOTTY for what is not known.
+	 */
+	ssize_t (*ioctl)(struct request *req, uint64_t nodeid, const struct fuse_ioctl_in *in,
+			 const void *data, void *ret);
 };
 
 #endif

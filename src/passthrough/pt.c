@@ -441,4 +441,5 @@ const struct fuse_ops pt_ops = {
 	.getxattr = pt_getxattr,
 	.listxattr = pt_listxattr,
 	.removexattr = pt_removexattr,
+	.ioctl = pt_ioctl,
 };

@@ -264,5 +264,7 @@ int pt_setxattr(struct request *req, uint64_t nodeid, const char *name, const vo
 ssize_t pt_getxattr(struct request *req, uint64_t nodeid, const char *name, void *buf, size_t size);
 ssize_t pt_listxattr(struct request *req, uint64_t nodeid, char *buf, size_t size);
 int pt_removexattr(struct request *req, uint64_t nodeid, const char *name);
+ssize_t pt_ioctl(struct request *req, uint64_t nodeid, const struct fuse_ioctl_in *in,
+		 const void *data, void *ret);
 
 #endif

@@ -521,14 +521,24 @@ static const struct row links_rows[] = {
 	{"f 666 f; hostlinks 64998 f; d 777 d", "link f d/y; link f d/z", ALL(EMLINK)},
 };
 
+static const struct row chattr_rows[] = {
+	{"f 644 f", "nodump f", BY(0, 0, EPERM)},
+	{"f 600 f", "nodump f", BY(0, 0, EACCES)},
+	{"d 755 d", "nodump d", BY(0, 0, EPERM)},
+	{"f 666 f 70000 70000", "nodump f", BY(0, EPERM, 0)},
+	{"f 644 f; hostflags i f", "nodump f", ALL(EPERM)},
+	{"p 666 p", "keep p b; nodump p", ALL(ENOTTY)},
+	{NULL, "nodump /ro/f", ALL(EROFS), BY(EROFS, EROFS, EPERM), UNTOLD},
+};
+
 #define ROWS(call) #call, call##_rows, ARRAY_SIZE(call##_rows)
 
 const struct rows matrix_rows[] = {
-	{ROWS(chmod)},          {ROWS(chown)},          {ROWS(link)},
-	{ROWS(mkdir)},          {ROWS(mkfifo)},         {ROWS(mknod)},
-	{ROWS(open)},           {ROWS(rename)},         {ROWS(rmdir)},
-	{ROWS(symlink)},        {ROWS(truncate)},       {ROWS(unlink)},
-	{ROWS(utimensat)},      {ROWS(readonly), "ro"}, {ROWS(full), "full"},
-	{ROWS(quota), "quota"}, {ROWS(links), "links"},
+	{ROWS(chmod)},        {ROWS(chown)},          {ROWS(link)},
+	{ROWS(mkdir)},        {ROWS(mkfifo)},         {ROWS(mknod)},
+	{ROWS(open)},         {ROWS(rename)},         {ROWS(rmdir)},
+	{ROWS(symlink)},      {ROWS(truncate)},       {ROWS(unlink)},
+	{ROWS(utimensat)},    {ROWS(chattr)},         {ROWS(readonly), "ro"},
+	{ROWS(full), "full"}, {ROWS(quota), "quota"}, {ROWS(links), "links"},
 };
 const size_t matrix_rows_n = ARRAY_SIZE(matrix_rows);

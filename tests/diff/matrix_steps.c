@@ -423,6 +423,21 @@ static int do_hostkeep(struct step *s)
 	return fd < 0 ? -errno : 0;
 }
 
+/* nodump PATH, as chattr(1) would. */
+static int do_nodump(struct step *s)
+{
+	int fd = open(path_of(s, 1, 0), O_RDONLY | O_CLOEXEC), flags, r;
+
+	if (fd < 0)
+		return -errno;
+	r = result(ioctl(fd, FS_IOC_GETFLAGS, &flags));
+	flags |= FS_NODUMP_FL;
+	if (r == 0)
+		r = result(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	close(fd);
+	return r;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct step *s);
@@ -456,6 +471,7 @@ static const struct {
 	{"hostkeep", do_hostkeep},
 	{"hostflags", do_hostflags},
 	{"hostlinks", do_hostlinks},
+	{"nodump", do_nodump},
 	{"d", do_make},
 	{"f", do_make},
 	{"p", do_make},

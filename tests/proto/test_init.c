@@ -221,11 +221,10 @@ static void opcodes_not_offered(void **state)
 	struct fx *f = *state;
 	struct fuse_lk_in lk = {.lk = {.type = F_WRLCK, .end = INT64_MAX}};
 	struct fuse_bmap_in bmap = {.blocksize = 512};
-	struct fuse_ioctl_in io = {.cmd = 0x6601, .out_size = 4};
 	struct fuse_poll_in poll = {0};
 	struct fuse_setupmapping_in map = {.fh = UINT64_MAX, .len = 1 << 21};
 	uint8_t unmap[20] = {1};
-	struct iovec lk_iov = IOV(lk), bmap_iov = IOV(bmap), io_iov = IOV(io), poll_iov = IOV(poll),
+	struct iovec lk_iov = IOV(lk), bmap_iov = IOV(bmap), poll_iov = IOV(poll),
 		     map_iov = IOV(map), unmap_iov = IOV(unmap);
 	uint8_t out[64];
 	uint64_t node;
@@ -236,7 +235,6 @@ static void opcodes_not_offered(void **state)
 	assert_int_equal(fz_call(f, FUSE_SETLK, node, &lk_iov, 1, NULL, 0, NULL), -ENOSYS);
 	assert_int_equal(fz_call(f, FUSE_SETLKW, node, &lk_iov, 1, NULL, 0, NULL), -ENOSYS);
 	assert_int_equal(fz_call(f, FUSE_BMAP, node, &bmap_iov, 1, out, 8, NULL), -ENOSYS);
-	assert_int_equal(fz_call(f, FUSE_IOCTL, node, &io_iov, 1, out, 20, NULL), -ENOSYS);
 	assert_int_equal(fz_call(f, FUSE_POLL, node, &poll_iov, 1, out, 8, NULL), -ENOSYS);
 	assert_int_equal(fz_call(f, FUSE_SETUPMAPPING, node, &map_iov, 1, NULL, 0, NULL), -ENOSYS);
 	assert_int_equal(fz_call(f, FUSE_REMOVEMAPPING, node, &unmap_iov, 1, NULL, 0, NULL),

@@ -14,6 +14,7 @@ before() {
 	sha256sum blob >blob.sum
 	ln -s /nowhere/at/all dangling
 	stat -f -c '%b %l' . >"$RUN/statfs"
+	lsattr -d . >/dev/null 2>&1 && : >flags || :
 	gcc -O1 -o program "$HERE/t/basic.c"
 }
 
@@ -46,6 +47,15 @@ guest() {
 	mknod null c 1 3
 	mknod disk b 7 200
 	want '1 3' stat -c '%Hr %Lr' null
+
+	step "chattr"
+	if [ -e flags ]; then
+		chattr +d sub copy
+		lsattr copy | grep -q '^[^ ]*d'
+		host nodump
+		# The sandbox does not have the capability.
+		fails 'not permitted' chattr +i copy
+	fi
 
 	step "names"
 	mkdir -p a/b/c
@@ -114,6 +124,8 @@ guest() {
 }
 
 host_statfs() { cp "$RUN/statfs" sub/statfs; }
+
+host_nodump() { want 2 grep -c '^[^ ]*d' < <(lsattr -d sub copy); }
 
 after() {
 	diff view <(view)
