@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fx.h"
@@ -227,6 +230,93 @@ static void handles_that_are_not_there(void **state)
 	assert_int_equal(fx_log_count(f, "Waiting"), 0);
 }
 
+/* Without --xattr there are none, and with it there are. */
+static void attributes(void **state)
+{
+	struct fx *f = *state;
+	const struct opt *opt = (const void *)f->opts;
+	const int want = opt->with ? 0 : -ENOSYS; /* the guest asks no more */
+	uint64_t node;
+	char buf[64];
+
+	fx_put(f, "file", "x", 1, 0644);
+	if (setxattr(fx_path(f, "file"), "user.host", "v", 1, 0) < 0)
+		skip();
+	node = fz_walk(f, "file");
+	assert_int_equal(fz_setxattr(f, node, "user.guest", "v", 1, 0), want);
+	assert_int_equal(fz_getxattr(f, node, "user.host", buf, 64), opt->with ? 1 : want);
+	assert_int_equal(fz_removexattr(f, node, "user.host"), want);
+	assert_int_equal(fz_listxattr(f, node, buf, 64), opt->with ? 11 : want);
+	assert_int_equal(getxattr(fx_path(f, "file"), "user.host", buf, 64), opt->with ? -1 : 1);
+}
+
+/* The limit of open files of the process that serves. */
+static uint64_t nofile(const struct fx *f)
+{
+	unsigned long long soft = 0;
+	char path[64], line[160];
+	FILE *limits;
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)fx_serving_pid(f));
+	limits = fopen(path, "re");
+	assert_non_null(limits);
+	while (fgets(line, sizeof(line), limits))
+		if (sscanf(line, "Max open files %llu", &soft) == 1)
+			break;
+	fclose(limits);
+	return soft;
+}
+
+static void limit_that_is_set(void **state)
+{
+	assert_int_equal(nofile(*state), 300);
+}
+
+static void limit_that_is_left(void **state)
+{
+	struct rlimit own;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &own), 0);
+	assert_int_equal(nofile(*state), own.rlim_cur);
+}
+
+/* Whether this process may raise the limit that far. */
+static bool may_raise(rlim_t most)
+{
+	const struct rlimit lim = {most, most};
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(setrlimit(RLIMIT_NOFILE, &lim) < 0);
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static void limit_by_default(void **state)
+{
+	unsigned long long most = 0;
+	FILE *f = fopen("/proc/sys/fs/nr_open", "re");
+	struct rlimit own;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%llu", &most), 1);
+	fclose(f);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &own), 0);
+	most = MIN(most, 1000000ull);
+	/* Who may not raise the limit gets as far as the hard one. */
+	assert_int_equal(nofile(*state), may_raise(most) ? most : MIN(most, own.rlim_max));
+}
+
+/* Requests are told of with debug alone. */
+static void log_level(void **state)
+{
+	struct fx *f = *state;
+	const bool debug = strcmp(f->opts->args[0], "--log-level=debug") == 0;
+
+	assert_int_equal(fz_access(f, FUSE_ROOT_ID, R_OK), 0);
+	assert_true((fx_log_count(f, "GETATTR") || fx_log_count(f, "ACCESS")) == debug);
+}
+
 #define WITH(...)                       \
 	{                               \
 		.args = { __VA_ARGS__ } \
@@ -265,6 +355,12 @@ static const struct opt never = {
 	WITH("--rlimit-nofile=128", "--sandbox=none", "--inode-file-handles=never"), 0, 0, false};
 static const struct opt prefer_none = {
 	WITH("--rlimit-nofile=128", "--sandbox=none", "--inode-file-handles=prefer"), 0, 0, true};
+static const struct opt with_xattr = {WITH("--xattr"), 0, 0, true};
+static const struct opt without_xattr = {WITH("-o", "xattr,no_xattr"), 0, 0, false};
+static const struct fx_opts limited = {.args = {"--rlimit-nofile=300"}};
+static const struct fx_opts left = {.args = {"--rlimit-nofile=0"}};
+static const struct fx_opts log_debug = {.args = {"--log-level=debug"}};
+static const struct fx_opts log_info = {.args = {"--log-level=info"}};
 static const struct fx_opts no_start = {.no_start = true};
 
 #define OPT_TEST(fn, opt)                                                            \
@@ -300,6 +396,13 @@ int main(int argc, char **argv)
 		OPT_TEST(handles_in_the_sandbox, never),
 		OPT_TEST(handles_in_the_sandbox, prefer_none),
 		FX_TEST(handles_that_are_not_there, &no_start),
+		OPT_TEST(attributes, with_xattr),
+		OPT_TEST(attributes, without_xattr),
+		FX_TEST(limit_that_is_set, &limited),
+		FX_TEST(limit_that_is_left, &left),
+		FX_TEST(limit_by_default, NULL),
+		FX_TEST(log_level, &log_debug),
+		FX_TEST(log_level, &log_info),
 	};
 
 	return fx_main(argc, argv, "opts", tests, ARRAY_SIZE(tests));

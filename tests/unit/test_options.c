@@ -227,6 +227,9 @@ static void last_wins(void **state)
 	assert_int_equal(o.fd, 4);
 	assert_true(o.announce_submounts);
 	options_done(&o);
+	good(&o, "v --shared-dir=/a --fd=3 -o announce_submounts,no_announce_submounts");
+	assert_false(o.announce_submounts);
+	options_done(&o);
 }
 
 /* What is known of launchers, as far as the options exist. */
