@@ -45,8 +45,9 @@ static_assert(sizeof(struct fuse_in_header) == 40, "fuse_in_header");
 #define GROWING       ROW_GROWING
 #define ROOM_OPTIONAL ROW_ROOM_OPTIONAL
 #define CHANGES       ROW_CHANGES
-#define CREATES       (ROW_CHANGES | ROW_EXT)
+#define CREATES       (ROW_CHANGES | ROW_EXT | ROW_SIZE)
 #define TAIL          ROW_TAIL
+#define SIZE          ROW_SIZE
 #define XATTR_NAME    ROW_XATTR_NAME
 #define NAME_UNUSED   ROW_NAME_UNUSED
 #define NONE          name /* the member of struct fuse_ops that is no operation; it has offset 0 */
@@ -56,11 +57,12 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 
 // clang-format off
 #define ROWS(X) \
-	X(LOOKUP,          0,                   1, OUT(entry), INLINE,    0, lookup, lookup) \
+	X(LOOKUP,          0,                   1, OUT(entry), INLINE,    SIZE, lookup, lookup) \
 	X(FORGET,          IN(forget),          0, 0,          INLINE,    NO_REPLY, \
 	  forget, forget) \
-	X(GETATTR,         IN(getattr),         0, OUT(attr),  INLINE,    0, getattr, getattr) \
-	X(SETATTR,         IN(setattr),         0, OUT(attr),  MAY_BLOCK, CHANGES, \
+	X(GETATTR,         IN(getattr),         0, OUT(attr),  INLINE,    SIZE, \
+	  getattr, getattr) \
+	X(SETATTR,         IN(setattr),         0, OUT(attr),  MAY_BLOCK, CHANGES | SIZE, \
 	  setattr, setattr) \
 	X(READLINK,        0,                   0, 0,          INLINE,    0, readlink, readlink) \
 	X(SYMLINK,         0,                   1, OUT(entry), MAY_BLOCK, CREATES | TAIL, \
@@ -70,10 +72,12 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(UNLINK,          0,                   1, 0,          MAY_BLOCK, CHANGES, unlink, unlink) \
 	X(RMDIR,           0,                   1, 0,          MAY_BLOCK, CHANGES, rmdir, rmdir) \
 	X(RENAME,          IN(rename),          2, 0,          MAY_BLOCK, CHANGES, rename, rename) \
-	X(LINK,            IN(link),            1, OUT(entry), MAY_BLOCK, CHANGES, link, link) \
+	X(LINK,            IN(link),            1, OUT(entry), MAY_BLOCK, CHANGES | SIZE, \
+	  link, link) \
 	X(OPEN,            IN(open),            0, OUT(open),  MAY_BLOCK, 0, open, open) \
 	X(READ,            IN(read),            0, 0,          MAY_BLOCK, 0, read, read) \
-	X(WRITE,           IN(write),           0, OUT(write), MAY_BLOCK, CHANGES, write, write) \
+	X(WRITE,           IN(write),           0, OUT(write), MAY_BLOCK, CHANGES | SIZE, \
+	  write, write) \
 	X(STATFS,          0,                   0, OUT(statfs), MAY_BLOCK, 0, statfs, statfs) \
 	X(RELEASE,         IN(release),         0, 0,          MAY_BLOCK, 0, release, release) \
 	X(FSYNC,           IN(fsync),           0, 0,          MAY_BLOCK, 0, fsync, fsync) \
@@ -106,13 +110,14 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(NOTIFY_REPLY,    0,                   0, 0,          INLINE,    NO_REPLY, NONE, ignore) \
 	X(BATCH_FORGET,    IN(batch_forget),    0, 0,          INLINE,    NO_REPLY, \
 	  forget, batch_forget) \
-	X(FALLOCATE,       IN(fallocate),       0, 0,          MAY_BLOCK, CHANGES, \
+	X(FALLOCATE,       IN(fallocate),       0, 0,          MAY_BLOCK, CHANGES | SIZE, \
 	  fallocate, fallocate) \
-	X(READDIRPLUS,     IN(read),            0, 0,          MAY_BLOCK, 0, readdir, readdirplus) \
+	X(READDIRPLUS,     IN(read),            0, 0,          MAY_BLOCK, SIZE, \
+	  readdir, readdirplus) \
 	X(RENAME2,         IN(rename2),         2, 0,          MAY_BLOCK, CHANGES, \
 	  rename, rename2) \
 	X(LSEEK,           IN(lseek),           0, OUT(lseek), MAY_BLOCK, 0, lseek, lseek) \
-	X(COPY_FILE_RANGE, IN(copy_file_range), 0, OUT(write), MAY_BLOCK, CHANGES, \
+	X(COPY_FILE_RANGE, IN(copy_file_range), 0, OUT(write), MAY_BLOCK, CHANGES | SIZE, \
 	  copy_file_range, copy_file_range) \
 	X(SETUPMAPPING,    IN(setupmapping),    0, 0,          MAPS,      0, \
 	  setupmapping, setupmapping) \
@@ -121,7 +126,7 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(SYNCFS,          IN(syncfs),          0, 0,          MAY_BLOCK, 0, syncfs, syncfs) \
 	X(TMPFILE,         IN(create),          0, ENTRY_OPEN, MAY_BLOCK, CREATES | NAME_UNUSED, \
 	  tmpfile, tmpfile) \
-	X(STATX,           IN(statx),           0, OUT(statx), INLINE,    0, statx, statx)
+	X(STATX,           IN(statx),           0, OUT(statx), INLINE,    SIZE, statx, statx)
 
 #define X_ROW(opcode, args_, names_, room_, class_, flags_, op_, dec_) \
 	[FUSE_##opcode] = { \
@@ -411,6 +416,16 @@ static int check(struct request *req, size_t sent)
 	return take_body(req);
 }
 
+/* Where a front-end has to be waited for when a file has grown, its size is told by those who may. */
+static enum fuse_class class_of(const struct request *req)
+{
+	const struct window *w = req->se->window;
+
+	if (unlikely(w) && req->row->flags & ROW_SIZE && window_kind(w) == WINDOW_STRICT)
+		return FUSE_MAPS;
+	return req->row->class;
+}
+
 enum fuse_class fuse_receive(struct request *req)
 {
 	size_t sent = req->in.left;
@@ -441,7 +456,7 @@ enum fuse_class fuse_receive(struct request *req)
 		req_reply_err(req, err);
 		return FUSE_ANSWERED;
 	}
-	return req->row->class;
+	return class_of(req);
 }
 
 void fuse_dispatch(struct request *req)

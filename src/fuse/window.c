@@ -190,9 +190,9 @@ static uint64_t end_of(const struct mapping *m)
 	return m->moffset + m->len;
 }
 
-static _Atomic uint32_t *counter(struct window *w, uint64_t nodeid)
+static unsigned int hash(uint64_t nodeid)
 {
-	return &w->nodes[nodeid * UINT64_C(0x9e3779b97f4a7c15) >> (64 - NODE_BITS)];
+	return (unsigned int)(nodeid * UINT64_C(0x9e3779b97f4a7c15) >> (64 - NODE_BITS));
 }
 
 /* The first mapping that ends behind @at. */
@@ -218,12 +218,12 @@ static void insert(struct window *w, const struct mapping *m)
 	memmove(&w->map[i + 1], &w->map[i], (w->n - i) * sizeof(*m));
 	w->map[i] = *m;
 	atomic_store(&w->count, ++w->n);
-	atomic_fetch_add(counter(w, m->nodeid), 1);
+	atomic_fetch_add(&w->nodes[hash(m->nodeid)], 1);
 }
 
 static void drop(struct window *w, unsigned int i)
 {
-	atomic_fetch_sub(counter(w, w->map[i].nodeid), 1);
+	atomic_fetch_sub(&w->nodes[hash(w->map[i].nodeid)], 1);
 	atomic_store(&w->count, --w->n);
 	memmove(&w->map[i], &w->map[i + 1], (w->n - i) * sizeof(w->map[0]));
 }
@@ -548,6 +548,73 @@ int window_remove(struct window *w, uint64_t moffset, uint64_t len)
 	return leave(w, r);
 }
 
+bool window_grows(const struct window *w, uint64_t nodeid)
+{
+	return window_kind(w) == WINDOW_STRICT && atomic_load(&w->nodes[hash(nodeid)]);
+}
+
+static bool continues(const struct window *w, const struct mapping *m, uint64_t nodeid)
+{
+	return m->room && m->nodeid == nodeid && !stale(w, m);
+}
+
+bool window_can_show(struct window *w, uint64_t nodeid, uint64_t size)
+{
+	const uint64_t part = size % window_align(), whole = size - part;
+	bool can = true;
+
+	pthread_mutex_lock(&w->lock);
+	for (unsigned int i = 0; part && i < w->n; i++) {
+		const struct mapping *m = &w->map[i];
+		uint64_t end = m->foffset + m->len;
+
+		if (continues(w, m, nodeid) && whole >= end && whole < end + m->room)
+			can = false;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return can;
+}
+
+/* Continue a mapping as far as there are whole pages in the file. */
+static void go_on(struct window *w, unsigned int i, uint64_t whole)
+{
+	struct mapping more = w->map[i];
+	int fd, r;
+
+	more.foffset += more.len;
+	more.moffset += more.len;
+	if (whole <= more.foffset)
+		return;
+	more.len = MIN(whole - more.foffset, more.room);
+	more.room -= more.len;
+	fd = w->files->open(w->be, more.nodeid, more.write);
+	r = fd < 0 ? fd : map(w, &more, fd);
+	if (fd >= 0)
+		w->files->close(w->be, fd);
+	if (r)
+		log_debug("window: a mapping cannot be continued: %s", strerror(-r));
+}
+
+uint64_t window_show(struct window *w, uint64_t nodeid, uint64_t size)
+{
+	uint64_t shown = size;
+	bool able;
+
+	pthread_mutex_lock(&w->lock);
+	able = settle(w) == 0;
+	for (unsigned int i = 0; i < w->n; i++) {
+		const struct mapping *m = &w->map[i];
+
+		if (able && continues(w, m, nodeid))
+			go_on(w, i, size - size % window_align());
+		/* What was added stands behind it and comes next. */
+		if (continues(w, m, nodeid) && m->foffset + m->len < size)
+			shown = MIN(shown, m->foffset + m->len);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return shown;
+}
+
 void window_probe(struct window *w)
 {
 	leave(w, enter(w));
@@ -555,7 +622,7 @@ void window_probe(struct window *w)
 
 void window_forget(struct window *w, uint64_t nodeid)
 {
-	if (atomic_load(counter(w, nodeid)) && !w->files->alive(w->be, nodeid))
+	if (atomic_load(&w->nodes[hash(nodeid)]) && !w->files->alive(w->be, nodeid))
 		w->ops->tidy(w->owner);
 }
 

@@ -128,6 +128,24 @@ int window_setup(struct window *w, const struct window_part *part, int fd, uint6
 /** window_remove() - REMOVEMAPPING of a range that window_holds(), whatever is there. As window_setup(). */
 int window_remove(struct window *w, uint64_t moffset, uint64_t len);
 
+/**
+ * window_grows() - whether it takes messages to show more of a file that has grown. Any thread.
+ *
+ * So with a strict front-end alone. Then the two functions below are for threads that may wait.
+ */
+bool window_grows(const struct window *w, uint64_t nodeid);
+
+/** window_can_show() - whether the guest could be shown all of the file if it had @size bytes. */
+bool window_can_show(struct window *w, uint64_t nodeid, uint64_t size);
+
+/**
+ * window_show() - the file has @size bytes: continue its mappings, before the guest hears of that.
+ *
+ * Returns how large the file may be for all of it to be seen where the guest believes it to be mapped:
+ * @size, or less where that failed.
+ */
+uint64_t window_show(struct window *w, uint64_t nodeid, uint64_t size);
+
 /** window_forget() - the guest has forgotten an inode, or may have. Any thread, never waits. */
 void window_forget(struct window *w, uint64_t nodeid);
 

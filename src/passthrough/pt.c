@@ -233,6 +233,7 @@ void pt_attr_out(struct pt *pt, uint64_t nodeid, const struct statx *stx, struct
 {
 	*ret = (struct fuse_attr_out){.attr_valid = pt->valid};
 	pt_attr(pt, stx, &ret->attr);
+	ret->attr.size = pt_dax_size(pt, nodeid, stx->stx_size);
 	ret->attr.flags |= pt_dax_attr(pt, nodeid, NULL, stx);
 }
 
@@ -251,6 +252,7 @@ int pt_find(struct pt *pt, const struct pt_node *dir, const char *name, int fd,
 	ret->entry_valid = ret->attr_valid = pt->valid;
 	ret->entry_valid_nsec = ret->attr_valid_nsec = 0;
 	pt_attr(pt, &stx, &ret->attr);
+	ret->attr.size = pt_dax_size(pt, found.id, stx.stx_size);
 	ret->attr.flags |= pt_dax_attr(pt, found.id, name, &stx);
 	if (unlikely(found.mount != dir->ino->mount) && S_ISDIR(stx.stx_mode) &&
 	    pt_has(pt, FUSE_SUBMOUNTS))

@@ -17,6 +17,10 @@
  * maps whole pages within the file only cannot show a file that ends within a page, and no file at all
  * that could come to that; so it gets those that nobody in the guest can change.
  *
+ * With such a front-end a mapping is continued when its file has grown, before the guest is told of the
+ * new size: by whoever tells it. Growth that could not be shown is refused, and what the host has added
+ * beyond is not told.
+ *
  * No locks here.
  */
 #include <errno.h>
@@ -145,6 +149,42 @@ int pt_removemapping(struct request *req, const struct fuse_removemapping_one *o
 	struct pt *pt = req_backend(req);
 
 	return window_remove(pt->window, one->moffset, one->len);
+}
+
+static bool grows(struct pt *pt, uint64_t nodeid)
+{
+	return unlikely(pt_has(pt, FUSE_MAP_ALIGNMENT)) && window_grows(pt->window, nodeid);
+}
+
+uint64_t pt_dax_size(struct pt *pt, uint64_t nodeid, uint64_t size)
+{
+	return grows(pt, nodeid) ? window_show(pt->window, nodeid, size) : size;
+}
+
+/* One system call, and another for the next, where files of the window can grow. */
+int pt_dax_may_grow(struct pt *pt, uint64_t nodeid, int fd, uint64_t end)
+{
+	struct stat st;
+
+	if (!grows(pt, nodeid))
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (end <= (uint64_t)st.st_size)
+		return 0;
+	return window_can_show(pt->window, nodeid, end) ? 0 : -EIO;
+}
+
+int pt_dax_grown(struct pt *pt, uint64_t nodeid, int fd)
+{
+	struct stat st;
+
+	if (!grows(pt, nodeid))
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return window_show(pt->window, nodeid, (uint64_t)st.st_size) == (uint64_t)st.st_size ? 0
+											     : -EIO;
 }
 
 static bool can_show(const struct pt *pt, const struct statx *stx)

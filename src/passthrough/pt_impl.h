@@ -168,6 +168,25 @@ void pt_dax_end(struct pt *pt);
 void pt_dax_forget(struct pt *pt, uint64_t nodeid);
 
 /**
+ * pt_dax_size() - the size that the guest may be told of: what is mapped is continued so far first.
+ *
+ * This and what follows: threads that may wait for the front-end where a file of it could grow; see
+ * ROW_SIZE in fuse/decode.h.
+ */
+uint64_t pt_dax_size(struct pt *pt, uint64_t nodeid, uint64_t size);
+
+/**
+ * pt_dax_may_grow() - before a file is made to reach at least to @end.
+ * @fd: of it, of any kind.
+ *
+ * 0, or -EIO where the guest would not see the new end in what it has mapped.
+ */
+int pt_dax_may_grow(struct pt *pt, uint64_t nodeid, int fd, uint64_t end);
+
+/** pt_dax_grown() - and after it; 0, or -EIO where it does not see all of it. */
+int pt_dax_grown(struct pt *pt, uint64_t nodeid, int fd);
+
+/**
  * pt_dax_attr() - FUSE_ATTR_DAX, or 0.
  * @name: of the file, or NULL: that by which the inode is known.
  */

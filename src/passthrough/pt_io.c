@@ -157,6 +157,9 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 	if (unlikely(file.ref.rec->flags & O_APPEND) &&
 	    (in->write_flags & FUSE_WRITE_CACHE || !(in->flags & O_APPEND)))
 		return -EPERM;
+	r = pt_dax_may_grow(pt, nodeid, file.ref.file->fd, in->offset + in->size);
+	if (unlikely(r))
+		return r;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		pt_kill(req, &cred);
 	pt_changed(pt, file.ref.file->fd);
@@ -164,7 +167,8 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 	if (unlikely(n == -EINVAL) && (fd = undirect(pt, &file, in->flags, O_WRONLY)) >= 0)
 		n = write_all(fd, write_flags(pt, in), in, src);
 	cred_end(&cred);
-	return n;
+	r = pt_dax_grown(pt, nodeid, file.ref.file->fd);
+	return unlikely(r) && n > 0 ? r : n;
 }
 
 static int sync_fd(int fd, bool datasync)
@@ -212,12 +216,16 @@ int pt_fallocate(struct request *req, uint64_t nodeid, const struct fuse_falloca
 		return r;
 	if (in->offset > INT64_MAX || in->length > INT64_MAX)
 		return -EFBIG;
+	if (!(in->mode & FALLOC_FL_KEEP_SIZE))
+		r = pt_dax_may_grow(pt, nodeid, file.ref.file->fd, in->offset + in->length);
+	if (r)
+		return r;
 	pt_changed(pt, file.ref.file->fd);
 	kill_for(req, &cred);
 	if (fallocate(file.ref.file->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
 		r = -errno;
 	cred_end(&cred);
-	return r;
+	return r ? r : pt_dax_grown(pt, nodeid, file.ref.file->fd);
 }
 
 int pt_lseek(struct request *req, uint64_t nodeid, const struct fuse_lseek_in *in,
@@ -240,6 +248,22 @@ int pt_lseek(struct request *req, uint64_t nodeid, const struct fuse_lseek_in *i
 	return 0;
 }
 
+/* It ends where the source does. */
+static int copy_may_grow(struct pt *pt, const struct pt_file *src, const struct pt_file *dst,
+			 const struct fuse_copy_file_range_in *in)
+{
+	struct stat st;
+	uint64_t left;
+
+	if (likely(!pt_has(pt, FUSE_MAP_ALIGNMENT)))
+		return 0;
+	if (fstat(src->ref.file->fd, &st) < 0)
+		return -errno;
+	left = (uint64_t)st.st_size - MIN((uint64_t)st.st_size, in->off_in);
+	return pt_dax_may_grow(pt, in->nodeid_out, dst->ref.file->fd,
+			       in->off_out + MIN(in->len, left));
+}
+
 ssize_t pt_copy_file_range(struct request *req, uint64_t nodeid,
 			   const struct fuse_copy_file_range_in *in)
 {
@@ -256,11 +280,15 @@ ssize_t pt_copy_file_range(struct request *req, uint64_t nodeid,
 		return r;
 	if (from < 0 || to < 0)
 		return -EINVAL;
+	r = copy_may_grow(pt, &src, &dst, in);
+	if (r)
+		return r;
 	pt_changed(pt, dst.ref.file->fd);
 	kill_for(req, &cred);
 	n = copy_file_range(src.ref.file->fd, &from, dst.ref.file->fd, &to,
 			    MIN(in->len, (uint64_t)COPY_MAX), (unsigned int)in->flags);
 	n = n < 0 ? -errno : n;
 	cred_end(&cred);
-	return n;
+	r = pt_dax_grown(pt, in->nodeid_out, dst.ref.file->fd);
+	return r && n > 0 ? r : n;
 }

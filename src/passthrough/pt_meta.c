@@ -117,6 +117,7 @@ int pt_statx(struct request *req, uint64_t nodeid, const uint64_t *fh, uint32_t 
 		return r;
 	*ret = (struct fuse_statx_out){.attr_valid = pt->valid};
 	fill_statx(pt, &stx, &ret->stat);
+	ret->stat.size = pt_dax_size(pt, nodeid, stx.stx_size);
 	return 0;
 }
 
@@ -137,6 +138,9 @@ static int set_size(struct pt *pt, const struct pt_node *node, uint64_t nodeid,
 	} else if (node->ino->type != S_IFREG >> 12) {
 		return -EINVAL;
 	}
+	r = pt_dax_may_grow(pt, nodeid, node->pin.fd, in->size);
+	if (r < 0)
+		return r;
 	if (in->valid & FATTR_FH)
 		return ftruncate(file.ref.file->fd, (off_t)in->size) < 0 ? -errno : 0;
 	return truncate(name.s, (off_t)in->size) < 0 ? -errno : 0;
