@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -167,6 +168,11 @@ static void run_daemon(const struct fx *f, int err_fd, const char *const *argv)
 		struct rlimit lim = {f->opts->nofile, f->opts->nofile};
 
 		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	if (f->opts->uid) {
+		if (setgroups(0, NULL) < 0 || setgid(f->opts->uid) < 0 || setuid(f->opts->uid) < 0)
+			_exit(126);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	}
 	dup2(err_fd, STDERR_FILENO);
 	/* A sanitized daemon ends at the first mistake, which its exit status then tells. */
@@ -402,6 +408,10 @@ static void make_share(struct fx *f)
 	snprintf(f->share, sizeof(f->share), "%s/share", f->dir);
 	snprintf(f->sock, sizeof(f->sock), "%s/sock", f->dir);
 	assert_int_equal(mkdir(f->share, 0755), 0);
+	if (f->opts->uid && geteuid() == 0) {
+		assert_int_equal(chown(f->dir, f->opts->uid, f->opts->uid), 0);
+		assert_int_equal(chown(f->share, f->opts->uid, f->opts->uid), 0);
+	}
 	if (f->opts->tmpfs && geteuid() == 0) {
 		/* Mounted where nobody else sees it, and gone with us in any case. */
 		assert_int_equal(unshare(CLONE_NEWNS), 0);

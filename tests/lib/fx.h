@@ -30,6 +30,7 @@
  * @no_connect: start the daemon only.
  * @no_start: make the share only.
  * @nofile:  RLIMIT_NOFILE of the daemon; 0 = as it is.
+ * @uid:     whom the daemon runs as, without privileges; 0 = as we do. The share is that user's.
  * @minor, @flags: of INIT; 0 = FX_MINOR, FX_LINUX_FLAGS.
  * @tmpfs:   the share is on a tmpfs of its own, mounted for this process alone. Only as root: such a
  *           test begins with fx_need_root().
@@ -42,6 +43,7 @@ struct fx_opts {
 	bool no_connect;
 	bool no_start;
 	unsigned int nofile;
+	unsigned int uid;
 	uint32_t minor;
 	uint64_t flags;
 	bool tmpfs;
