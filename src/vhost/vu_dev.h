@@ -28,6 +28,7 @@
  * @enabled:  SET_VRING_ENABLE (or no protocol features). Changed while the ring is stopped or the
  *            queues are quiesced.
  * @started:  between vring_start and vring_stop. Control thread.
+ * @served:   it was enabled at some time since it started. Control thread.
  * @lost:     a change of the memory table took the ring's own memory away; @vq is broken until a
  *            later table has it again. Control thread.
  * @inflight: this queue's part of the inflight region, or NULL. Control thread.
@@ -43,6 +44,7 @@ struct vu_vring {
 	int err_fd;
 	bool enabled;
 	bool started;
+	bool served;
 	bool lost;
 	uint8_t *inflight;
 	size_t inflight_size;

@@ -7,7 +7,8 @@
  * served. It starts as soon as it has a size, addresses and a kick descriptor: the specification
  * lets it start with the first kick, but a kick may have been spent before we came. It stops by
  * GET_VRING_BASE, by a reset, or by being described anew while it is disabled. A stop takes the
- * kick descriptor away, so that the ring does not start again by itself.
+ * kick descriptor away, so that the ring does not start again by itself. Only one that was never
+ * enabled keeps it: alioth gives it first, also to a ring whose old description is still here.
  *
  * Order at the start: vq_start(), inflight tracking, then the owner serves it; at the stop the
  * owner lets go first, then vq_stop(), which ends the tracking. When it cannot start, the front-end
@@ -106,6 +107,7 @@ static int start_vq(struct vu_dev *dev, struct vu_vring *vr)
 			goto stop;
 	}
 	vr->started = true;
+	vr->served = vr->enabled;
 	r = dev->conf.ops->vring_start(dev->conf.owner, vr);
 	if (r == 0)
 		return 0;
@@ -137,7 +139,8 @@ static void try_start(struct vu_dev *dev, struct vu_vring *vr)
 		  vr->conf.packed ? "packed" : "split", vr->conf.size, vr->conf.base);
 }
 
-static void stop(struct vu_dev *dev, struct vu_vring *vr)
+/* Its kick descriptor stays. */
+static void stop_vq(struct vu_dev *dev, struct vu_vring *vr)
 {
 	if (vr->started) {
 		/* The front-end waits for us, and what it is asked for meanwhile would wait for it. */
@@ -149,6 +152,11 @@ static void stop(struct vu_dev *dev, struct vu_vring *vr)
 		vr->lost = false;
 		log_debug("vhost-user: ring %u stopped at base %#x", vr->index, vr->conf.base);
 	}
+}
+
+static void stop(struct vu_dev *dev, struct vu_vring *vr)
+{
+	stop_vq(dev, vr);
 	fd_close(&vr->kick_fd);
 }
 
@@ -158,7 +166,11 @@ int vu_vring_settle(struct vu_dev *dev, struct vu_vring *vr)
 		return 0;
 	if (vr->enabled)
 		return -EBUSY;
-	stop(dev, vr);
+	/* Nothing but its description has come since it was given the descriptor. */
+	if (!vr->served)
+		stop_vq(dev, vr);
+	else
+		stop(dev, vr);
 	return 0;
 }
 
@@ -286,6 +298,7 @@ int vu_vring_set_base(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *rep
 	if (r < 0)
 		return r;
 	vr->conf.base = base;
+	try_start(dev, vr);
 	return 0;
 }
 
@@ -405,6 +418,7 @@ int vu_vring_set_enable(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *r
 		return -EINVAL;
 	dev->conf.ops->quiesce(dev->conf.owner);
 	vr->enabled = msg->body.state.num;
+	vr->served |= vr->enabled;
 	dev->conf.ops->resume(dev->conf.owner);
 	return 0;
 }

@@ -337,12 +337,59 @@ static void test_described_anew(void **state)
 	fix_ring(&f, 0, 8, 0);
 	fix_calls(&f, "QR+0");
 	assert_int_equal(ring(&f, 0)->vq.conf.size, 8);
+	fix_enable(&f, 0, true);
+	fix_enable(&f, 0, false);
+	f.calls[0] = '\0';
 	assert_int_equal(fix_do(&f, VU_SET_VRING_ADDR, &moved, sizeof(moved), NULL, 0), 1);
 	fix_calls(&f, "-0");
 	assert_int_equal(fix_fd(&f, VU_SET_VRING_KICK, 0, f.kick[0]), 1);
 	assert_ptr_equal((uint8_t *)ring(&f, 0)->vq.desc - (uint8_t *)ring(&f, 0)->vq.driver,
 			 (intptr_t)FIX_DESC(1) - (intptr_t)FIX_AVAIL(1));
 	fix_done(&f);
+}
+
+/* alioth: a new kick descriptor first, while the description of the time before is still here. */
+static void test_kick_first(void **state)
+{
+	const uint64_t words[] = {VU_SET_VRING_NUM, VU_SET_VRING_BASE, VU_SET_VRING_ADDR};
+	struct vu_vring_addr moved = {
+		.desc = FIX_UVA + FIX_DESC(1),
+		.avail = FIX_UVA + FIX_AVAIL(1),
+		.used = FIX_UVA + FIX_USED(1),
+	};
+
+	(void)state;
+	/* In whatever order the rest comes. */
+	for (unsigned int first = 0; first < 3; first++) {
+		struct fix f;
+
+		fix_begin(&f, FIX_SPLIT);
+		fix_ring(&f, 0, 16, 0);
+		fix_enable(&f, 0, true);
+		fix_enable(&f, 0, false);
+		assert_int_equal(fix_do(&f, VU_RESET_OWNER, NULL, 0, NULL, 0), 1);
+		assert_int_equal(ring(&f, 0)->kick_fd, -1);
+		assert_int_equal(fix_fd(&f, VU_SET_VRING_KICK, 0, f.kick[0]), 1);
+		for (unsigned int i = 0; i < 3; i++) {
+			uint64_t request = words[(first + i) % 3];
+
+			if (request == VU_SET_VRING_ADDR)
+				assert_int_equal(fix_do(&f, VU_SET_VRING_ADDR, &moved,
+							sizeof(moved), NULL, 0),
+						 1);
+			else
+				assert_int_equal(fix_state(&f, (uint32_t)request, 0,
+							   request == VU_SET_VRING_NUM ? 8 : 5),
+						 1);
+		}
+		fix_enable(&f, 0, true);
+		assert_true(ring(&f, 0)->started);
+		assert_true(ring(&f, 0)->kick_fd >= 0);
+		assert_int_equal(ring(&f, 0)->vq.conf.size, 8);
+		assert_int_equal(ring(&f, 0)->vq.conf.base, 5);
+		assert_int_equal(ring(&f, 0)->vq.conf.desc, moved.desc);
+		fix_done(&f);
+	}
 }
 
 static void test_owner_refuses(void **state)
@@ -466,12 +513,12 @@ static void test_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_enabled),       cmocka_unit_test(test_any_order),
-		cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_kinds_of_fd),
-		cmocka_unit_test(test_without_fd),    cmocka_unit_test(test_call_while_running),
-		cmocka_unit_test(test_get_base),      cmocka_unit_test(test_described_anew),
-		cmocka_unit_test(test_owner_refuses), cmocka_unit_test(test_packed_base),
-		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_enabled),     cmocka_unit_test(test_any_order),
+		cmocka_unit_test(test_bad_values),  cmocka_unit_test(test_kinds_of_fd),
+		cmocka_unit_test(test_without_fd),  cmocka_unit_test(test_call_while_running),
+		cmocka_unit_test(test_get_base),    cmocka_unit_test(test_described_anew),
+		cmocka_unit_test(test_kick_first),  cmocka_unit_test(test_owner_refuses),
+		cmocka_unit_test(test_packed_base), cmocka_unit_test(test_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
