@@ -41,6 +41,7 @@ enum vu_tables {
  * @off:    how often those who wait were called off.
  * @tables: enum vu_tables.
  * @last:   what was mapped last, as a memory table would have it; size 0 = nothing.
+ * @arrived: a memory table came that has one more of it than the one before.
  */
 struct vu_shmem {
 	pthread_mutex_t lock;
@@ -50,6 +51,7 @@ struct vu_shmem {
 	unsigned int off;
 	enum vu_tables tables;
 	struct vu_region last;
+	bool arrived;
 };
 
 /**

@@ -9,8 +9,9 @@
  *
  * Some front-ends (QEMU with its generic vhost-user device) answer before the guest can see what they
  * have mapped, and make it visible and part of the memory table in one go: there the table that has the
- * mapping is awaited. Whether a front-end is of that kind is learned from the first mapping; one that
- * cannot add single regions is taken not to be. The number of regions is what limits such mappings.
+ * mapping is awaited. Whether a front-end is of that kind is learned from the first mapping. The same part
+ * of a file may be mapped twice, and a table still have what was unmapped: so what counts is that one more
+ * such region comes. The number of regions is what limits such mappings.
  *
  * Lock order: @lock is a leaf lock. Under it the control thread writes the list of regions, so that
  * others may read it; it alone reads it without.
@@ -70,7 +71,7 @@ void vu_shmem_negotiated(struct vu_dev *dev)
 	pthread_mutex_lock(&sm->lock);
 	sm->agreed = dev->conf.shmem_size && (dev->protocol & needed) == needed;
 	sm->slots = dev->protocol >> VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1;
-	sm->tables = sm->slots ? VU_TABLES_UNKNOWN : VU_TABLES_NONE;
+	sm->tables = VU_TABLES_UNKNOWN;
 	sm->last = (struct vu_region){0};
 	pthread_cond_broadcast(&sm->changed);
 	pthread_mutex_unlock(&sm->lock);
@@ -117,13 +118,14 @@ static bool is_region(const struct vu_region *region, const struct vu_region *ma
 	       region->conf.offset == mapped->conf.offset && region->conf.size == mapped->conf.size;
 }
 
-/* Under the lock. */
-static bool in_table(const struct vu_dev *dev, const struct vu_region *mapped)
+static unsigned int count(const struct vu_region *regions, unsigned int n,
+			  const struct vu_region *mapped)
 {
-	for (unsigned int i = 0; i < dev->nregions; i++)
-		if (is_region(&dev->regions[i], mapped))
-			return true;
-	return false;
+	unsigned int found = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		found += is_region(&regions[i], mapped);
+	return found;
 }
 
 void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, unsigned int n)
@@ -131,18 +133,21 @@ void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, u
 	struct vu_shmem *sm = &dev->shmem;
 
 	pthread_mutex_lock(&sm->lock);
+	/* Perhaps later than it was waited for, or from one that was not thought to do it. */
+	if (sm->last.conf.size &&
+	    count(regions, n, &sm->last) > count(dev->regions, dev->nregions, &sm->last)) {
+		sm->arrived = true;
+		sm->tables = VU_TABLES_COME;
+	}
 	if (n)
 		memcpy(dev->regions, regions, n * sizeof(*regions));
 	dev->nregions = n;
-	/* Later than it was waited for, or from one that was not thought to do it. */
-	if (sm->last.conf.size && in_table(dev, &sm->last))
-		sm->tables = VU_TABLES_COME;
 	pthread_cond_broadcast(&sm->changed);
 	pthread_mutex_unlock(&sm->lock);
 }
 
 /* Wait until the table has what was mapped. Under the lock. */
-static void await_table(struct vu_dev *dev, const struct vu_region *mapped)
+static void await_table(struct vu_dev *dev)
 {
 	struct vu_shmem *sm = &dev->shmem;
 	int64_t ms = sm->tables == VU_TABLES_UNKNOWN ? FIRST_MS : TABLE_MS;
@@ -155,13 +160,13 @@ static void await_table(struct vu_dev *dev, const struct vu_region *mapped)
 	until.tv_nsec += ms % 1000 * 1000000;
 	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	while (!in_table(dev, mapped) && sm->agreed && !sm->off && r != ETIMEDOUT)
+	while (!sm->arrived && sm->agreed && !sm->off && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&sm->changed, &sm->lock, &until);
-	if (in_table(dev, mapped))
-		sm->tables = VU_TABLES_COME;
-	else if (sm->tables == VU_TABLES_UNKNOWN && r == ETIMEDOUT)
+	if (sm->arrived || r != ETIMEDOUT)
+		return;
+	if (sm->tables == VU_TABLES_UNKNOWN)
 		sm->tables = VU_TABLES_NONE;
-	else if (r == ETIMEDOUT)
+	else
 		log_debug("vhost-user: a mapping is not in the memory table after %d ms", TABLE_MS);
 }
 
@@ -197,6 +202,10 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 	mapped.ino = st.st_ino;
 	pthread_mutex_lock(&sm->lock);
 	r = check_room(dev);
+	if (r == 0) {
+		sm->last = mapped;
+		sm->arrived = false;
+	}
 	pthread_mutex_unlock(&sm->lock);
 	if (r < 0)
 		return r;
@@ -207,8 +216,7 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&sm->lock);
-	sm->last = mapped;
-	await_table(dev, &mapped);
+	await_table(dev);
 	pthread_mutex_unlock(&sm->lock);
 	return 0;
 }

@@ -153,6 +153,13 @@ static void add(struct fix *f, int fd, uint64_t gpa)
 	assert_int_equal(fix_do(f, VU_ADD_MEM_REG, &reg, sizeof(reg), &fd, 1), 1);
 }
 
+static void rem(struct fix *f, uint64_t gpa)
+{
+	const struct vu_mem_reg reg = {.region = {.gpa = gpa, .size = PAGE, .uva = gpa}};
+
+	assert_int_equal(fix_do(f, VU_REM_MEM_REG, &reg, sizeof(reg), NULL, 0), 1);
+}
+
 static void *call_off(void *arg)
 {
 	struct fix *f = arg;
@@ -198,6 +205,36 @@ static void test_table_follows(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(m.result, 0);
 	assert_true(m.done - added < 1500);
+	fd_close(&m.fd);
+	fd_close(&peer);
+	fix_done(&f);
+}
+
+/* The same part of a file again, while the table has it or what was unmapped of it: that does not count. */
+static void test_the_same_twice(void **state)
+{
+	struct mapping m;
+	struct fix f;
+	pthread_t thread;
+	int64_t added;
+	int peer;
+
+	(void)state;
+	peer = begin(&f, SLOTS);
+	m = (struct mapping){.f = &f, .fd = file()};
+	for (unsigned int i = 0; i < 3; i++) {
+		answer(peer, 9, 0);
+		assert_int_equal(pthread_create(&thread, NULL, map, &m), 0);
+		poll(NULL, 0, 100);
+		if (i == 2)
+			rem(&f, UINT64_C(1) << 40);
+		added = now_ms();
+		add(&f, m.fd, (UINT64_C(1) << 40) + i % 2 * PAGE);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(m.result, 0);
+		assert_true(m.done >= added);
+		assert_true(m.done < added + 1500);
+	}
 	fd_close(&m.fd);
 	fd_close(&peer);
 	fix_done(&f);
@@ -259,7 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),        cmocka_unit_test(test_map),
 		cmocka_unit_test(test_table_follows), cmocka_unit_test(test_no_table_follows),
-		cmocka_unit_test(test_table_full),
+		cmocka_unit_test(test_table_full),    cmocka_unit_test(test_the_same_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
