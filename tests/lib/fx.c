@@ -11,7 +11,8 @@
  *
  * A clean end is part of every test: DESTROY, then as many descriptors as before the first request,
  * then the connection is closed and the daemon exits 0. A test that spoils this on purpose says so
- * (fx.dirty, or by hanging up itself).
+ * (fx.dirty, or by hanging up itself). Where there is a DAX window, a clean end leaves nothing in it; and
+ * in any case nothing that the front-end forbids was sent.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -464,8 +465,12 @@ static const char *end_well(struct fx *f)
 		if (fz_call(f, FUSE_DESTROY, 0, NULL, 0, NULL, 0, NULL) != 0)
 			return "DESTROY failed";
 		fx_settle(f);
+		if (vuf_dax_size(f->v))
+			vuf_dax_quiet(f->v, FX_WAIT_MS);
 		if (fx_count_fds(f) != f->fds)
 			return "descriptors leak";
+		if (vuf_dax_stats(f->v).live)
+			return "mappings outlive the session";
 	}
 	vuf_hangup(f->v);
 	status = fx_wait_exit(f, FX_WAIT_MS);
@@ -500,6 +505,10 @@ int fx_teardown(void **state)
 
 	if (f->pid && f->v && !f->dirty)
 		wrong = end_well(f);
+	if (f->v && vuf_dax_wrong(f->v)) {
+		print_error("forbidden by %s:\n%s", f->v->conf.rules->name, vuf_dax_wrong(f->v));
+		wrong = "the daemon sent what is forbidden";
+	}
 	if (wrong)
 		print_error("%s; it said:\n%s\n", wrong, f->log);
 	clean_up();

@@ -22,6 +22,9 @@
 #define FX_LINUX_FLAGS 0x1d7bfffffbull
 #define FX_MINOR       39u
 
+/* What it offers besides where there is a DAX window. */
+#define FX_DAX_FLAGS (FUSE_MAP_ALIGNMENT | 1ull << 33 /* FUSE_HAS_INODE_DAX */)
+
 /**
  * struct fx_opts - how a test wants its surroundings; the initial state of its struct CMUnitTest.
  * @args:    further options of the daemon, NULL at the end.

@@ -312,6 +312,29 @@ int fz_access(struct fx *f, uint64_t nodeid, uint32_t mask)
 	return CALL(f, FUSE_ACCESS, nodeid, NULL, 0, IOV(in));
 }
 
+int fz_setupmapping(struct fx *f, uint64_t nodeid, uint64_t fh, uint64_t foffset, uint64_t len,
+		    uint64_t flags, uint64_t moffset)
+{
+	struct fuse_setupmapping_in in = {
+		.fh = fh,
+		.foffset = foffset,
+		.len = len,
+		.flags = flags,
+		.moffset = moffset,
+	};
+
+	return CALL(f, FUSE_SETUPMAPPING, nodeid, NULL, 0, IOV(in));
+}
+
+int fz_removemapping(struct fx *f, uint64_t nodeid, const struct fuse_removemapping_one *one,
+		     uint32_t count)
+{
+	struct fuse_removemapping_in in = {.count = count};
+
+	return CALL(f, FUSE_REMOVEMAPPING, nodeid, NULL, 0, IOV(in),
+		    {(void *)(uintptr_t)one, count * sizeof(*one)});
+}
+
 int fz_setxattr(struct fx *f, uint64_t nodeid, const char *name, const void *value, size_t size,
 		uint32_t flags)
 {

@@ -93,6 +93,11 @@ int fz_syncfs(struct fx *f, uint64_t nodeid);
 int fz_access(struct fx *f, uint64_t nodeid, uint32_t mask);
 int fz_setxattr(struct fx *f, uint64_t nodeid, const char *name, const void *value, size_t size,
 		uint32_t flags);
+/* @flags: FUSE_SETUPMAPPING_FLAG_…; @fh: Linux sends UINT64_MAX. */
+int fz_setupmapping(struct fx *f, uint64_t nodeid, uint64_t fh, uint64_t foffset, uint64_t len,
+		    uint64_t flags, uint64_t moffset);
+int fz_removemapping(struct fx *f, uint64_t nodeid, const struct fuse_removemapping_one *one,
+		     uint32_t count);
 /* @size 0 asks for the length; else the value. */
 ssize_t fz_getxattr(struct fx *f, uint64_t nodeid, const char *name, void *buf, size_t size);
 ssize_t fz_listxattr(struct fx *f, uint64_t nodeid, char *buf, size_t size);

@@ -445,6 +445,8 @@ static void one_thread_serves_one_thing(void **state)
 	pthread_mutex_lock(&t->v->lock);
 	send_fds(t, VU_BACKEND_SHMEM_MAP, &m, &t->file, 1);
 	assert_false(answered(t, VU_BACKEND_SHMEM_MAP, 50, &val));
+	assert_true(vuf_dax_pending(t->v, WAIT_MS));
+	assert_int_equal(vuf_dax_stats(t->v).requests, 0);
 	pthread_mutex_unlock(&t->v->lock);
 	assert_true(answered(t, VU_BACKEND_SHMEM_MAP, WAIT_MS, &val));
 	assert_int_equal(val, 0);

@@ -231,16 +231,35 @@ int vuf_share_mem(struct vuf *v)
 	return r;
 }
 
-int vuf_ring_start(struct vuf *v, unsigned int i, uint32_t base)
+/* The descriptors first, and what starts the ring last. */
+static int start_kick_first(struct vuf *v, unsigned int i, uint32_t base)
 {
-	bool kick_first = v->conf.rules && v->conf.rules->kick_first;
 	struct vuf_ring *ring = &v->ring[i];
-	int r = 0;
+	int r = vuf_set_fd(v, VU_SET_VRING_ERR, i, ring->err_fd);
 
-	if (kick_first)
+	if (r == 0)
 		r = vuf_set_fd(v, VU_SET_VRING_KICK, i, ring->kick_fd);
 	if (r == 0)
+		r = vuf_set_fd(v, VU_SET_VRING_CALL, i, ring->call_fd);
+	if (r == 0)
 		r = vuf_set_state(v, VU_SET_VRING_NUM, i, ring->conf.size);
+	if (r == 0)
+		r = vuf_set_state(v, VU_SET_VRING_BASE, i, base);
+	if (r == 0)
+		r = vuf_set_addr(v, i, v->conf.log_all ? VU_VRING_F_LOG : 0);
+	if (r == 0)
+		r = vuf_set_state(v, VU_SET_VRING_ENABLE, i, 1);
+	return r;
+}
+
+int vuf_ring_start(struct vuf *v, unsigned int i, uint32_t base)
+{
+	struct vuf_ring *ring = &v->ring[i];
+	int r;
+
+	if (v->conf.rules && v->conf.rules->kick_first)
+		return start_kick_first(v, i, base);
+	r = vuf_set_state(v, VU_SET_VRING_NUM, i, ring->conf.size);
 	if (r == 0)
 		r = vuf_set_addr(v, i, v->conf.log_all ? VU_VRING_F_LOG : 0);
 	if (r == 0)
@@ -249,7 +268,7 @@ int vuf_ring_start(struct vuf *v, unsigned int i, uint32_t base)
 		r = vuf_set_fd(v, VU_SET_VRING_ERR, i, ring->err_fd);
 	if (r == 0)
 		r = vuf_set_fd(v, VU_SET_VRING_CALL, i, ring->call_fd);
-	if (r == 0 && !kick_first)
+	if (r == 0)
 		r = vuf_set_fd(v, VU_SET_VRING_KICK, i, ring->kick_fd);
 	if (r == 0)
 		r = vuf_set_state(v, VU_SET_VRING_ENABLE, i, 1);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "util.h"
 #include "vuf_dax_impl.h"
 
 #define COMMIT_MS 5 /* between the answer and the deed, where the rules have it so */
@@ -85,6 +86,8 @@ static void done(struct vuf_dax *d, const struct vu_msg *msg, int r)
 		d->stats.unmaps++;
 	else if (map)
 		d->stats.refused++;
+	d->stats.live = (unsigned int)d->nmaps;
+	d->stats.peak = MAX(d->stats.peak, d->stats.live);
 	pthread_cond_broadcast(&d->changed);
 	pthread_mutex_unlock(&d->lock);
 }

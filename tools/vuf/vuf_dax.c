@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -139,7 +140,6 @@ static int add_map(struct vuf_dax *d, const struct vu_shmem_map *m, int fd)
 		reserve(d, map.at, map.len);
 	}
 	d->stats.live = (unsigned int)d->nmaps;
-	d->stats.peak = MAX(d->stats.peak, d->stats.live);
 	pthread_mutex_unlock(&d->lock);
 	if (r < 0)
 		fd_close(&map.fd);
@@ -162,7 +162,6 @@ static int drop_map(struct vuf_dax *d, uint64_t at)
 		reserve(d, map.at, map.len);
 		r = 0;
 	}
-	d->stats.live = (unsigned int)d->nmaps;
 	pthread_mutex_unlock(&d->lock);
 	if (r == 0 && d->rules->regions)
 		tell(d, &map, false);
@@ -359,6 +358,7 @@ static void forget_all(struct vuf_dax *d)
 		(void)drop_map(d, map.at);
 	}
 	pthread_mutex_lock(&d->lock);
+	d->stats.live = 0;
 	pthread_cond_broadcast(&d->changed);
 	pthread_mutex_unlock(&d->lock);
 }
@@ -435,6 +435,22 @@ bool vuf_dax_wait_requests(struct vuf *v, uint64_t n, int timeout_ms)
 bool vuf_dax_wait_live(struct vuf *v, unsigned int n, int timeout_ms)
 {
 	return wait_for(v, has_live, n, timeout_ms);
+}
+
+bool vuf_dax_quiet(struct vuf *v, int timeout_ms)
+{
+	uint64_t features;
+
+	/* It closes what came with a message after it has answered it, but before the next one. */
+	return vuf_dax_wait_live(v, 0, timeout_ms) &&
+	       vuf_get_u64(v, VU_GET_FEATURES, &features) == 0;
+}
+
+bool vuf_dax_pending(struct vuf *v, int timeout_ms)
+{
+	struct pollfd pfd = {.fd = v->dax->sock, .events = POLLIN};
+
+	return poll(&pfd, 1, timeout_ms) == 1;
 }
 
 const char *vuf_dax_wrong(struct vuf *v)

@@ -84,7 +84,8 @@ enum vuf_dax_mood {
  * @maps, @unmaps: done.
  * @refused:  MAP that failed, for whatever reason.
  * @past_end: those of them that ended behind the end of the file.
- * @live, @peak: mappings now, and at most.
+ * @live, @peak: mappings now, and at most. One counts until the back end has been told that it is gone,
+ *            where it is told.
  * @closed:   the back end has closed the channel.
  */
 struct vuf_dax_stats {
@@ -144,6 +145,16 @@ bool vuf_dax_wait_requests(struct vuf *v, uint64_t n, int timeout_ms);
 
 /** vuf_dax_wait_live() - until there are so many mappings. False: time ran out. Any thread. */
 bool vuf_dax_wait_live(struct vuf *v, unsigned int n, int timeout_ms);
+
+/**
+ * vuf_dax_quiet() - until there are no mappings, and the back end is through with what it was told of them.
+ *
+ * False: time ran out. Message thread.
+ */
+bool vuf_dax_quiet(struct vuf *v, int timeout_ms);
+
+/** vuf_dax_pending() - until a request is there that is not read yet. False: time ran out. */
+bool vuf_dax_pending(struct vuf *v, int timeout_ms);
 
 /** vuf_dax_wrong() - what came that is forbidden, a line each; NULL: nothing. Any thread. */
 const char *vuf_dax_wrong(struct vuf *v);
