@@ -7,7 +7,8 @@
  * SIGBUS in the thread that touches it. The handler looks whether the address is in guarded memory, maps
  * a private page of zeroes there, counts the hit for this thread, and returns: the access is made
  * again and succeeds. So every access ends, by whatever thread and in whatever instruction, and who has
- * to know looks at guard_hits(). Anything else that raises SIGBUS ends the process as ever.
+ * to know looks at guard_hits(). Only the first to touch a page has that hit; the page is written down
+ * before it is replaced, so that others who share it can ask, too (guard_age(), guard_gone()). Anything else that raises SIGBUS ends the process as ever.
  *
  * Why that is safe. The signal is synchronous: it comes between two instructions of the thread that made
  * the access, which is in the midst of a copy or a load, never in the allocator or a lock. The handler
@@ -21,8 +22,8 @@
  * all true at one moment, in which the entry it is in covered the address; mappings do not overlap, so
  * it is the right one.
  *
- * Each page costs the process up to two more mappings, of which the kernel gives it 65,530. After
- * PAGES_MAX of them, or when a page cannot be mapped, all of the guarded memory is replaced at once, which
+ * Each page costs the process up to two more mappings, of which the kernel gives it 65,530, and has to be
+ * written down. After PAGES_MAX of them, or when a page cannot be mapped, all of the guarded memory is replaced at once, which
  * makes one mapping of it: the guest has lost its memory anyway.
  *
  * Lock: one for changing the list, a leaf.
@@ -40,13 +41,14 @@
 #include "util.h"
 
 #define CHUNK     64u
-#define PAGES_MAX 256u /* replaced one by one */
+#define PAGES_MAX 64u /* replaced one by one */
 
 /**
  * struct guard_entry - a mapping.
  * @seq:   odd while it changes.
  * @base, @len, @page: see guard_add(); @len 0: free. Written under the lock, read by handlers.
- * @hits:  pages that were replaced.
+ * @hits:  pages that were replaced, or are about to be; above PAGES_MAX: all.
+ * @gone:  which.
  */
 struct guard_entry {
 	_Atomic uint32_t seq;
@@ -54,6 +56,7 @@ struct guard_entry {
 	_Atomic size_t len;
 	_Atomic size_t page;
 	_Atomic uint32_t hits;
+	_Atomic uintptr_t gone[PAGES_MAX];
 };
 
 struct chunk {
@@ -62,6 +65,7 @@ struct chunk {
 };
 
 _Thread_local volatile uint32_t guard_count;
+_Atomic uint32_t guard_total;
 
 static struct chunk first;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -100,6 +104,22 @@ static bool replace(uintptr_t at, size_t len)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
+/* Replace the page at @at, or all there is of the mapping. */
+static bool bridge(const struct place *p, uintptr_t at)
+{
+	uint32_t n = atomic_fetch_add(&p->entry->hits, 1);
+
+	if (n < PAGES_MAX) {
+		atomic_store(&p->entry->gone[n], at);
+		atomic_fetch_add(&guard_total, 1);
+		if (replace(at, p->page))
+			return true;
+	}
+	atomic_store(&p->entry->hits, PAGES_MAX + 1);
+	atomic_fetch_add(&guard_total, 1);
+	return replace(p->base, p->len);
+}
+
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	uintptr_t at = (uintptr_t)info->si_addr;
@@ -108,20 +128,36 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 
 	(void)context;
 	/* Above 0: the kernel says so, about an address; not a process by kill(2). */
-	if (info->si_code > 0 && find(at, &p)) {
-		at -= (at - p.base) % p.page;
-		if ((atomic_fetch_add(&p.entry->hits, 1) < PAGES_MAX && replace(at, p.page)) ||
-		    replace(p.base, p.len)) {
-			guard_count = guard_count + 1;
-			errno = saved;
-			return;
-		}
+	if (info->si_code > 0 && find(at, &p) && bridge(&p, at - (at - p.base) % p.page)) {
+		guard_count = guard_count + 1;
+		errno = saved;
+		return;
 	}
 	/* As if nobody had taken it: the access is made again, or the signal is sent again. */
 	signal(sig, SIG_DFL);
 	if (info->si_code <= 0)
 		raise(sig);
 	errno = saved;
+}
+
+bool guard_gone(const void *at, size_t len)
+{
+	uintptr_t from = (uintptr_t)at;
+	struct place p;
+	uint32_t n;
+
+	if (!find(from, &p))
+		return false;
+	n = atomic_load(&p.entry->hits);
+	if (n > PAGES_MAX)
+		return true;
+	for (uint32_t i = 0; i < n; i++) {
+		uintptr_t page = atomic_load(&p.entry->gone[i]);
+
+		if (page < from + len && from < page + p.page)
+			return true;
+	}
+	return false;
 }
 
 int guard_init(void)
@@ -142,6 +178,8 @@ static void set(struct guard_entry *e, uintptr_t base, size_t len, size_t page)
 	atomic_store_explicit(&e->len, len, memory_order_relaxed);
 	atomic_store_explicit(&e->page, page, memory_order_relaxed);
 	atomic_store_explicit(&e->hits, 0, memory_order_relaxed);
+	for (unsigned int i = 0; i < PAGES_MAX; i++)
+		atomic_store_explicit(&e->gone[i], 0, memory_order_relaxed);
 	atomic_store_explicit(&e->seq, seq + 2, memory_order_release);
 }
 

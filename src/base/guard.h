@@ -3,6 +3,8 @@
 #ifndef CULVERT_GUARD_H
 #define CULVERT_GUARD_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,5 +51,21 @@ static inline uint32_t guard_hits(void)
 	__asm__ volatile("" ::: "memory");
 	return n;
 }
+
+/* Pages that any thread found gone, ever. */
+extern _Atomic uint32_t guard_total;
+
+/** guard_age() - changes whenever any thread finds a page gone: time to ask guard_gone() again. */
+static inline uint32_t guard_age(void)
+{
+	return atomic_load_explicit(&guard_total, memory_order_acquire);
+}
+
+/**
+ * guard_gone() - whether one of these guarded bytes was found gone by any thread, and replaced.
+ *
+ * The caller keeps the memory from being unmapped. Any thread; takes no lock.
+ */
+bool guard_gone(const void *at, size_t len);
 
 #endif

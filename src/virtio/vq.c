@@ -13,8 +13,8 @@
  * not, so a driver that runs ahead breaks its queue and nothing here overflows.
  *
  * The ring's memory may be taken away by the front-end: a touch of it then reads zeroes and is counted
- * (guard.h). The functions here compare the count before and after, so the queue is broken before
- * anything that was not there is believed.
+ * (guard.h). The functions here compare the count before and after, and look whether another thread has
+ * found a page of the ring gone, so the queue is broken before anything that was not there is believed.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -34,22 +34,37 @@ static void *area(const struct gmem *gm, uint64_t uva, uint64_t size, uint64_t a
 	return at;
 }
 
+/* Bytes of the three areas. */
+struct sizes {
+	size_t desc;
+	size_t driver;
+	size_t device;
+};
+
+static struct sizes sizes_of(const struct vq_conf *conf)
+{
+	size_t n = conf->size, event = conf->event_idx ? sizeof(uint16_t) : 0;
+
+	if (conf->packed)
+		return (struct sizes){n * VQ_DESC_SIZE, sizeof(struct vring_packed_desc_event),
+				      sizeof(struct vring_packed_desc_event)};
+	return (struct sizes){
+		n * VQ_DESC_SIZE,
+		sizeof(struct vring_avail) + n * sizeof(uint16_t) + event,
+		sizeof(struct vring_used) + n * sizeof(struct vring_used_elem) + event,
+	};
+}
+
 /* Look up the three areas; @vq is touched only when all are found. */
 static int find_areas(struct vq *vq, const struct vq_conf *conf, const struct gmem *gm)
 {
-	uint64_t n = conf->size, event = conf->event_idx ? sizeof(uint16_t) : 0;
-	uint64_t driver = sizeof(struct vring_packed_desc_event), device = driver, align = 4;
+	struct sizes s = sizes_of(conf);
 	void *desc_at, *driver_at, *device_at;
 	int error = 0;
 
-	if (!conf->packed) {
-		driver = sizeof(struct vring_avail) + n * sizeof(uint16_t) + event;
-		device = sizeof(struct vring_used) + n * sizeof(struct vring_used_elem) + event;
-		align = 2;
-	}
-	desc_at = area(gm, conf->desc, n * VQ_DESC_SIZE, VQ_DESC_SIZE, &error);
-	driver_at = area(gm, conf->driver, driver, align, &error);
-	device_at = area(gm, conf->device, device, 4, &error);
+	desc_at = area(gm, conf->desc, s.desc, VQ_DESC_SIZE, &error);
+	driver_at = area(gm, conf->driver, s.driver, conf->packed ? 4 : 2, &error);
+	device_at = area(gm, conf->device, s.device, 4, &error);
 	if (error)
 		return error;
 	vq->desc = desc_at;
@@ -58,11 +73,27 @@ static int find_areas(struct vq *vq, const struct vq_conf *conf, const struct gm
 	return 0;
 }
 
+static bool areas_gone(const struct vq *vq)
+{
+	struct sizes s = sizes_of(&vq->conf);
+
+	return guard_gone(vq->desc, s.desc) || guard_gone(vq->driver, s.driver) ||
+	       guard_gone(vq->device, s.device);
+}
+
 /* To be called at the end: whether memory was gone since @hits. Then the queue is broken. */
 static bool lost_memory(struct vq *vq, uint32_t hits)
 {
-	if (likely(guard_hits() == hits))
-		return false;
+	uint32_t age = guard_age();
+
+	if (likely(guard_hits() == hits)) {
+		if (likely(age == vq->guard_age))
+			return false;
+		/* Somebody has found something gone. */
+		vq->guard_age = age;
+		if (!areas_gone(vq))
+			return false;
+	}
 	vq->broken = true;
 	return true;
 }
@@ -89,6 +120,7 @@ int vq_start(struct vq *vq, const struct vq_conf *conf, struct gmem *gm)
 	uint32_t hits = guard_hits();
 	int r;
 
+	fresh.guard_age = guard_age();
 	if (vq->running)
 		return -EBUSY;
 	if (!conf_ok(conf))
@@ -107,9 +139,10 @@ int vq_start(struct vq *vq, const struct vq_conf *conf, struct gmem *gm)
 		fresh.last_avail = (uint16_t)conf->base;
 		fresh.avail_seen = fresh.last_avail;
 		fresh.used_idx = le16toh(vq_load(&used->idx));
-		if (guard_hits() != hits)
-			return -EFAULT;
 	}
+	/* Gone just now, or before. */
+	if (guard_hits() != hits || areas_gone(&fresh))
+		return -EFAULT;
 	fresh.gm = gmem_get(gm);
 	*vq = fresh;
 	return 0;

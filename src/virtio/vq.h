@@ -105,6 +105,7 @@ struct vq_inflight; /* vq_inflight.h */
  * @first_word: packed: what the flush writes there.
  * @starts:    vq_start() calls; tells old chains from new ones.
  * @held:      split: a bit for every head that the device holds.
+ * @guard_age: when it was last looked whether the ring's memory has gone.
  *
  * Owned by one thread at a time: the queue's own while it runs, the control thread while the queues
  * are quiesced. Nothing in it is shared. The ring itself is shared with the guest, which may write
@@ -138,6 +139,7 @@ struct vq {
 	uint64_t first_word;
 	uint32_t starts;
 	uint64_t held[VQ_SIZE_MAX / 64];
+	uint32_t guard_age;
 };
 
 /**

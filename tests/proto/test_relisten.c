@@ -208,11 +208,14 @@ static void a_queue_is_stuck(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		FX_TEST(one_after_the_other, &relisten), FX_TEST(a_fresh_session, &relisten),
-		FX_TEST(the_next_one_waits, &relisten),  FX_TEST(half_a_message, &relisten),
+		FX_TEST(one_after_the_other, &relisten),
+		FX_TEST(a_fresh_session, &relisten),
+		FX_TEST(the_next_one_waits, &relisten),
+		FX_TEST(half_a_message, &relisten),
 		FX_TEST(bad_messages, &relisten),
 		/* Half a minute, and no matter of rings: only with the first kind of them. */
-		FX_TEST(the_pool_is_stuck, &pooled),     FX_TEST(a_queue_is_stuck, &unpooled),
+		FX_TEST(the_pool_is_stuck, &pooled),
+		FX_TEST(a_queue_is_stuck, &unpooled),
 	};
 	const bool all = argc > 2 && strcmp(argv[2], "split") == 0;
 

@@ -76,7 +76,7 @@ static unsigned int mappings(void)
 static void what_is_gone_reads_zeroes(void **state)
 {
 	struct guard_entry *guard;
-	uint32_t hits = guard_hits();
+	uint32_t hits = guard_hits(), age;
 	volatile uint8_t *at;
 	int fd;
 
@@ -86,8 +86,15 @@ static void what_is_gone_reads_zeroes(void **state)
 	assert_int_equal(ftruncate(fd, 2 * PAGE), 0);
 	assert_int_equal(at[PAGE], 2);
 	assert_int_equal(guard_hits(), hits);
+	assert_false(guard_gone((void *)(uintptr_t)at, 4 * PAGE));
+	age = guard_age();
 	assert_int_equal(at[2 * PAGE + 5], 0);
 	assert_int_equal(guard_hits(), hits + 1);
+	assert_int_not_equal(guard_age(), age);
+	assert_true(guard_gone((void *)(uintptr_t)at, 4 * PAGE));
+	assert_true(guard_gone((void *)(uintptr_t)(at + 3 * PAGE - 1), 1));
+	assert_false(guard_gone((void *)(uintptr_t)at, 2 * PAGE));
+	assert_false(guard_gone((void *)(uintptr_t)(at + 3 * PAGE), PAGE));
 	/* Ours by now; what was not touched yet is found gone for itself. */
 	at[2 * PAGE + 6] = 7;
 	assert_int_equal(at[2 * PAGE + 6], 7);
@@ -141,6 +148,7 @@ static void many_pages(void **state)
 	assert_int_equal(ftruncate(fd, 0), 0);
 	for (unsigned int i = 0; i < n; i += 2)
 		assert_int_equal(at[i * PAGE], 0);
+	assert_true(guard_gone((void *)(uintptr_t)(at + PAGE), 1));
 	assert_in_range(mappings(), before, before + 10);
 	unmap(at, n, &fd, guard);
 }

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+/* FUSE requests that no honest guest sends, and what must come back. */
+/*
+ * Theory of operation
+ *
+ * Rows only; hz.c plays them. What names do to every opcode is a table of its own (names.c). Sizes and
+ * offsets near the ends of their types, handles and nodes that are another's, headers that are wrong,
+ * room that is missing. Where two errors are right the row says that there must be one.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hz.h"
+
+#define ARGS(type, ...) \
+	.args = &(const struct fuse_##type){__VA_ARGS__}, .nargs = sizeof(struct fuse_##type)
+#define RAW(type, ...) \
+	.args = (const type[]){__VA_ARGS__}, .nargs = sizeof((const type[]){__VA_ARGS__})
+#define TEXT(s)  .text = (s), .ntext = sizeof(s) - 1
+#define MAX63    0x7fffffffffffffffull
+#define MAX64    UINT64_MAX
+#define FOPEN_RW .flags = O_RDWR
+
+/* clang-format off */
+const struct hz_ask hz_asks[] = {
+	/* Headers. */
+	{"header of 1 byte", FUSE_GETATTR, .cut = 1, .want = HZ_FAILS},
+	{"header of 4 bytes", FUSE_GETATTR, .cut = 4, .want = HZ_FAILS},
+	{"header of 16 bytes", FUSE_GETATTR, .cut = 16, .want = HZ_FAILS},
+	{"header of 39 bytes", FUSE_GETATTR, .cut = 39, .want = HZ_FAILS},
+	{"header without the arguments", FUSE_GETATTR, .want = -EINVAL},
+	{"length too small", FUSE_GETATTR, ARGS(getattr_in), .len = -1, .want = -EINVAL},
+	{"length too large", FUSE_GETATTR, ARGS(getattr_in), .len = 1, .want = -EINVAL},
+	{"length 0", FUSE_GETATTR, ARGS(getattr_in), .len = -56, .want = -EINVAL},
+	{"length less than a header", FUSE_GETATTR, ARGS(getattr_in), .len = -17, .want = -EINVAL},
+	{"length of 4 GiB", FUSE_GETATTR, ARGS(getattr_in), .len = -57, .want = -EINVAL},
+	{"unique 0", FUSE_GETATTR, ARGS(getattr_in), .unique0 = true, .want = HZ_FAILS},
+	{"opcode 0", 0, .want = -ENOSYS},
+	{"opcode 7", 7, .want = -ENOSYS},
+	{"opcode 19", 19, .want = -ENOSYS},
+	{"opcode 53", 53, .want = HZ_FAILS},
+	{"opcode 4096 (CUSE)", 4096, ARGS(init_in, 7, 38), .want = -ENOSYS},
+	{"opcode 2^31", 0x80000000u, .want = -ENOSYS},
+	{"opcode 2^32-1", UINT32_MAX, .want = -ENOSYS},
+	{"opcode of the other byte order", 0x03000000u, .want = -ENOSYS},
+	{"BMAP", FUSE_BMAP, N_FILE, ARGS(bmap_in, .blocksize = 1), .want = -ENOSYS},
+	{"IOCTL", FUSE_IOCTL, N_FILE, ARGS(ioctl_in, F_FILE, .in_size = UINT32_MAX), .want = HZ_FAILS},
+	{"POLL", FUSE_POLL, N_FILE, ARGS(poll_in, F_FILE, .kh = MAX64), .want = HZ_FAILS},
+	{"NOTIFY_REPLY of nothing", FUSE_NOTIFY_REPLY, .fill = 64, .room = HZ_NO_ROOM, .want = HZ_SILENT},
+
+	/* INIT. */
+	{"GETATTR before INIT", FUSE_GETATTR, ARGS(getattr_in), .early = true, .want = -ENOTCONN},
+	{"WRITE before INIT", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE), .early = true, .want = -ENOTCONN},
+	{"FORGET before INIT", FUSE_FORGET, N_FILE, ARGS(forget_in, MAX64), .early = true, .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"DESTROY before INIT", FUSE_DESTROY, .early = true, .want = -ENOTCONN},
+	{"unknown opcode before INIT", 4711, .early = true, .want = -ENOTCONN},
+	{"INIT again", FUSE_INIT, ARGS(init_in, 7, 38), .spoils = true, .want = 0},
+	{"INIT of 0 bytes", FUSE_INIT, .want = -EINVAL},
+	{"INIT of 7 bytes", FUSE_INIT, .fill = 7, .want = -EINVAL},
+	{"INIT of 8 bytes", FUSE_INIT, RAW(uint32_t, 7, 38), .want = -EINVAL},
+	{"INIT of 15 bytes", FUSE_INIT, RAW(uint32_t, 7, 38), .fill = 7, .want = -EINVAL},
+	{"INIT of version 6", FUSE_INIT, ARGS(init_in, 6, 38), .want = -EPROTO},
+	{"INIT of version 8", FUSE_INIT, ARGS(init_in, 8, 0), .want = 0},
+	{"INIT of version 7.0", FUSE_INIT, ARGS(init_in, 7, 0), .want = -EPROTO},
+	{"INIT of version 7.2^32-1", FUSE_INIT, ARGS(init_in, 7, UINT32_MAX), .spoils = true, .want = 0},
+	{"INIT with all flags", FUSE_INIT, ARGS(init_in, 7, 39, MAX63 & UINT32_MAX, UINT32_MAX, UINT32_MAX), .spoils = true, .want = 0},
+	{"INIT with no room", FUSE_INIT, ARGS(init_in, 7, 38), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"INIT with room for a header", FUSE_INIT, ARGS(init_in, 7, 38), .room = 16, .want = -EIO},
+	{"DESTROY", FUSE_DESTROY, .spoils = true, .want = 0},
+
+	/* Nodes. */
+	{"node 0", FUSE_GETATTR, HZ_NODE0, ARGS(getattr_in), .want = -ESTALE},
+	{"node 2, which there may be", FUSE_GETATTR, 2, ARGS(getattr_in), .want = HZ_ANY},
+	{"node 2^32", FUSE_GETATTR, 1ull << 32, ARGS(getattr_in), .want = HZ_FAILS},
+	{"node 2^63", FUSE_GETATTR, 1ull << 63, ARGS(getattr_in), .want = HZ_FAILS},
+	{"node 2^64-1", FUSE_GETATTR, MAX64, ARGS(getattr_in), .want = HZ_FAILS},
+	{"node that was forgotten", FUSE_GETATTR, N_STALE, ARGS(getattr_in), .want = -ESTALE},
+	{"LOOKUP in a node that was forgotten", FUSE_LOOKUP, N_STALE, TEXT("x\0"), .want = -ESTALE},
+	{"LOOKUP in a file", FUSE_LOOKUP, N_FILE, TEXT("x\0"), .want = -ENOTDIR},
+	{"LOOKUP in a symlink", FUSE_LOOKUP, N_LINK, TEXT("x\0"), .want = -ENOTDIR},
+	{"LOOKUP in a symlink out of the share", FUSE_LOOKUP, N_OUT, TEXT("canary\0"), .want = -ENOTDIR},
+	{"LOOKUP in a fifo", FUSE_LOOKUP, N_FIFO, TEXT("x\0"), .want = -ENOTDIR},
+	{"CREATE in a file", FUSE_CREATE, N_FILE, ARGS(create_in, O_RDWR, 0644), TEXT("x\0"), .want = -ENOTDIR},
+	{"READLINK of a file", FUSE_READLINK, N_FILE, .want = -EINVAL},
+	{"READLINK without room", FUSE_READLINK, N_LINK, .room = 16, .want = HZ_FAILS},
+	{"LINK of a directory", FUSE_LINK, N_DIR, ARGS(link_in, N_DIR), TEXT("x\0"), .want = -EPERM},
+	{"LINK of node 0", FUSE_LINK, N_DIR, ARGS(link_in, 0), TEXT("x\0"), .want = -ESTALE},
+	{"LINK of what is gone", FUSE_LINK, N_DIR, ARGS(link_in, N_GONE), TEXT("x\0"), .want = HZ_FAILS},
+	{"RENAME to node 0", FUSE_RENAME, N_DIR, ARGS(rename_in, 0), TEXT("inner\0x\0"), .want = -ESTALE},
+	{"RENAME to a file", FUSE_RENAME, N_DIR, ARGS(rename_in, N_FILE), TEXT("inner\0x\0"), .want = -ENOTDIR},
+	{"RENAME of a directory into itself", FUSE_RENAME, N_ROOT, ARGS(rename_in, N_DIR), TEXT("dir\0x\0"), .want = -EINVAL},
+	{"RENAME2 with all flags", FUSE_RENAME2, N_DIR, ARGS(rename2_in, N_DIR, UINT32_MAX), TEXT("inner\0x\0"), .want = -EINVAL},
+	{"RENAME2 with flags that exclude each other", FUSE_RENAME2, N_DIR, ARGS(rename2_in, N_DIR, 3), TEXT("inner\0x\0"), .want = -EINVAL},
+	{"UNLINK of a directory", FUSE_UNLINK, N_ROOT, TEXT("dir\0"), .want = HZ_FAILS},
+	{"RMDIR of a file", FUSE_RMDIR, N_ROOT, TEXT("file\0"), .want = -ENOTDIR},
+
+	/* FORGET. */
+	{"FORGET of the root", FUSE_FORGET, N_ROOT, ARGS(forget_in, MAX64), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"FORGET of node 0", FUSE_FORGET, HZ_NODE0, ARGS(forget_in, 1), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"FORGET of 2^63", FUSE_FORGET, N_LINK, ARGS(forget_in, 1ull << 63), .room = HZ_NO_ROOM, .spoils = true, .want = HZ_SILENT},
+	{"FORGET of 2^64-1", FUSE_FORGET, N_FIFO, ARGS(forget_in, MAX64), .room = HZ_NO_ROOM, .spoils = true, .want = HZ_SILENT},
+	{"FORGET of none", FUSE_FORGET, N_FILE, ARGS(forget_in, 0), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"FORGET of an open file", FUSE_FORGET, N_FILE, ARGS(forget_in, MAX64), .room = HZ_NO_ROOM, .spoils = true, .want = HZ_SILENT},
+	{"FORGET with room for an answer", FUSE_FORGET, HZ_NODE0, ARGS(forget_in, 1), .want = HZ_SILENT},
+	{"FORGET of 4 bytes", FUSE_FORGET, N_FILE, .fill = 4, .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"FORGET twice in a batch", FUSE_BATCH_FORGET, N_ROOT, RAW(uint64_t, 2, N_LINK, 1, N_LINK, 1), .room = HZ_NO_ROOM, .spoils = true, .want = HZ_SILENT},
+	{"BATCH_FORGET with a count of 2^32-1", FUSE_BATCH_FORGET, N_ROOT, RAW(uint64_t, UINT32_MAX, N_FILE, 1), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"BATCH_FORGET one short", FUSE_BATCH_FORGET, N_ROOT, RAW(uint64_t, 2, N_FILE, 1), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"BATCH_FORGET with none", FUSE_BATCH_FORGET, N_ROOT, RAW(uint64_t, 0), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"BATCH_FORGET without arguments", FUSE_BATCH_FORGET, N_ROOT, .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"BATCH_FORGET with nodes of 2^64-1", FUSE_BATCH_FORGET, N_ROOT, RAW(uint64_t, 2, MAX64, MAX64, 0, 0), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+
+	/* Handles. */
+	{"READ with fh 0", FUSE_READ, N_FILE, ARGS(read_in, 0, .size = 16), .want = -EBADF},
+	{"READ with fh 2^64-1", FUSE_READ, N_FILE, ARGS(read_in, MAX64, .size = 16), .want = -EBADF},
+	{"READ with fh 2^32", FUSE_READ, N_FILE, ARGS(read_in, 1ull << 32, .size = 16), .want = -EBADF},
+	{"READ with a released handle", FUSE_READ, N_FILE, ARGS(read_in, F_OLD, .size = 16), .want = -EBADF},
+	{"READ of another node's handle", FUSE_READ, N_DIR, ARGS(read_in, F_FILE, .size = 16), .want = -EBADF},
+	{"READ of node 0", FUSE_READ, HZ_NODE0, ARGS(read_in, F_FILE, .size = 16), .want = -EBADF},
+	{"READ of a directory's handle", FUSE_READ, N_DIR, ARGS(read_in, F_DIR, .size = 16), .want = -EBADF},
+	{"READDIR of a file's handle", FUSE_READDIR, N_FILE, ARGS(read_in, F_FILE, .size = 512), .want = -EBADF},
+	{"READDIRPLUS of a file's handle", FUSE_READDIRPLUS, N_FILE, ARGS(read_in, F_FILE, .size = 512), .want = -EBADF},
+	{"WRITE to a handle for reading", FUSE_WRITE, N_FILE, ARGS(write_in, F_RO, .size = 4), .fill = 4, .want = -EBADF},
+	{"WRITE to a directory's handle", FUSE_WRITE, N_DIR, ARGS(write_in, F_DIR, .size = 4), .fill = 4, .want = -EBADF},
+	{"RELEASE of a released handle", FUSE_RELEASE, N_FILE, ARGS(release_in, F_OLD), .want = -EBADF},
+	{"RELEASE as a directory", FUSE_RELEASEDIR, N_FILE, ARGS(release_in, F_FILE), .want = -EBADF},
+	{"RELEASEDIR as a file", FUSE_RELEASE, N_DIR, ARGS(release_in, F_DIR), .want = -EBADF},
+	{"FSYNC of a directory's handle", FUSE_FSYNC, N_DIR, ARGS(fsync_in, F_DIR), .want = -EBADF},
+	{"FSYNCDIR of a file's handle", FUSE_FSYNCDIR, N_FILE, ARGS(fsync_in, F_FILE), .want = -EBADF},
+	{"FLUSH of another node's handle", FUSE_FLUSH, N_ROOT, ARGS(flush_in, F_FILE), .want = -EBADF},
+	{"GETATTR by another node's handle", FUSE_GETATTR, N_DIR, ARGS(getattr_in, FUSE_GETATTR_FH, .fh = F_FILE), .want = HZ_ANY},
+	{"SETATTR by a handle for reading", FUSE_SETATTR, N_FILE, ARGS(setattr_in, FATTR_SIZE | FATTR_FH, .fh = F_RO, .size = 4096), .want = HZ_ANY},
+	{"LSEEK of a directory's handle", FUSE_LSEEK, N_DIR, ARGS(lseek_in, F_DIR, 0, SEEK_DATA), .want = -EBADF},
+	{"FALLOCATE of a directory's handle", FUSE_FALLOCATE, N_DIR, ARGS(fallocate_in, F_DIR, 0, 1), .want = -EBADF},
+	{"COPY_FILE_RANGE out of a directory", FUSE_COPY_FILE_RANGE, N_DIR, ARGS(copy_file_range_in, F_DIR, 0, N_FILE, F_FILE, 0, 1), .want = -EBADF},
+	{"COPY_FILE_RANGE into another node", FUSE_COPY_FILE_RANGE, N_FILE, ARGS(copy_file_range_in, F_FILE, 0, N_DIR, F_FILE, 0, 1), .want = -EBADF},
+	{"GETLK of a directory's handle", FUSE_GETLK, N_DIR, ARGS(lk_in, F_DIR, 1, {0, MAX63, 1, 1}), .want = HZ_FAILS},
+	{"SETLKW of fh 0", FUSE_SETLKW, N_FILE, ARGS(lk_in, 0, 1, {0, MAX63, 1, 1}), .want = HZ_FAILS},
+
+	/* Special files and flags. */
+	{"OPEN of a fifo", FUSE_OPEN, N_FIFO, ARGS(open_in, O_RDONLY), .want = -ENXIO},
+	{"OPEN of a fifo for writing", FUSE_OPEN, N_FIFO, ARGS(open_in, O_WRONLY | O_NONBLOCK), .want = -ENXIO},
+	{"OPEN of a symlink", FUSE_OPEN, N_LINK, ARGS(open_in, O_RDONLY), .want = -ELOOP},
+	{"OPEN of a symlink out of the share", FUSE_OPEN, N_OUT, ARGS(open_in, O_RDONLY), .want = -ELOOP},
+	{"OPEN of a directory", FUSE_OPEN, N_DIR, ARGS(open_in, O_RDONLY), .want = -EISDIR},
+	{"OPEN with O_PATH", FUSE_OPEN, N_FILE, ARGS(open_in, O_PATH), .spoils = true, .want = HZ_ANY},
+	{"OPEN with O_CREAT, O_TMPFILE, O_DIRECTORY", FUSE_OPEN, N_FILE, ARGS(open_in, O_CREAT | O_TMPFILE | O_RDWR), .spoils = true, .want = HZ_ANY},
+	{"OPEN with all flags", FUSE_OPEN, N_FILE, ARGS(open_in, UINT32_MAX & ~O_TRUNC, UINT32_MAX), .spoils = true, .want = HZ_ANY},
+	{"OPENDIR of a file", FUSE_OPENDIR, N_FILE, ARGS(open_in, O_RDONLY), .want = -ENOTDIR},
+	{"OPENDIR for writing", FUSE_OPENDIR, N_DIR, ARGS(open_in, O_RDWR | O_TRUNC), .spoils = true, .want = HZ_ANY},
+	{"CREATE over a fifo", FUSE_CREATE, N_ROOT, ARGS(create_in, O_RDWR, 0644), TEXT("fifo\0"), .want = HZ_FAILS},
+	{"CREATE over a symlink", FUSE_CREATE, N_ROOT, ARGS(create_in, O_RDWR, 0644), TEXT("link\0"), .want = HZ_FAILS},
+	{"CREATE over a symlink out of the share", FUSE_CREATE, N_ROOT, ARGS(create_in, O_RDWR | O_TRUNC, 0644), TEXT("out\0"), .want = HZ_FAILS},
+	{"CREATE over a directory", FUSE_CREATE, N_ROOT, ARGS(create_in, O_RDWR, 0644), TEXT("dir\0"), .want = HZ_FAILS},
+	{"CREATE of a directory by its mode", FUSE_CREATE, N_DIR, ARGS(create_in, O_RDWR | O_EXCL, S_IFDIR | 0644), TEXT("c1\0"), .spoils = true, .want = HZ_ANY},
+	{"TMPFILE in a file", FUSE_TMPFILE, N_FILE, ARGS(create_in, O_TMPFILE | O_RDWR, 0644), .want = -ENOTDIR},
+	{"MKNOD of no type", FUSE_MKNOD, N_DIR, ARGS(mknod_in, 0644), TEXT("n1\0"), .want = HZ_ANY},
+	{"MKNOD of a directory", FUSE_MKNOD, N_DIR, ARGS(mknod_in, S_IFDIR | 0755), TEXT("n2\0"), .want = -EPERM},
+	{"MKNOD of a symlink", FUSE_MKNOD, N_DIR, ARGS(mknod_in, S_IFLNK | 0777), TEXT("n3\0"), .want = -EINVAL},
+	{"MKNOD of type 0xf000", FUSE_MKNOD, N_DIR, ARGS(mknod_in, 0xf000 | 0777), TEXT("n4\0"), .want = -EINVAL},
+	{"SYMLINK to nothing", FUSE_SYMLINK, N_DIR, TEXT("s1\0\0"), .want = HZ_FAILS},
+	{"SYMLINK without its NUL", FUSE_SYMLINK, N_DIR, TEXT("s2\0target"), .want = -EINVAL},
+	{"SYMLINK without a target", FUSE_SYMLINK, N_DIR, TEXT("s3\0"), .want = -EINVAL},
+	{"SYMLINK to 8 KiB", FUSE_SYMLINK, N_DIR, TEXT("s4\0"), .fill = 8192, .want = HZ_FAILS},
+	{"SYMLINK with two targets", FUSE_SYMLINK, N_DIR, TEXT("s5\0a\0b\0"), .want = -EINVAL},
+
+	/* Offsets and sizes. */
+	{"READ at 2^63", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, 1ull << 63, 16), .want = -EINVAL},
+	{"READ at 2^64-1", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, MAX64, 16), .want = -EINVAL},
+	{"READ at 2^63-1", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, MAX63, 16), .want = HZ_ANY},
+	{"READ of 2^32-1 bytes", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, 0, UINT32_MAX), .want = 0},
+	{"READ with room for a header", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, 0, 4096), .room = 16, .want = 0},
+	{"READ with room for less than a header", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, 0, 4096), .room = 15, .want = HZ_SILENT},
+	{"READ with no room", FUSE_READ, N_FILE, ARGS(read_in, F_FILE, 0, 4096), .room = HZ_NO_ROOM, .want = HZ_SILENT},
+	{"WRITE at 2^63", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 1ull << 63, 4), .fill = 4, .want = -EINVAL},
+	{"WRITE up to 2^63", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, MAX63 - 1, 4), .fill = 4, .want = -EFBIG},
+	{"WRITE of more than came", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, 4096), .fill = 4, .want = -EINVAL},
+	{"WRITE of less than came", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, 4), .fill = 4096, .want = -EINVAL},
+	{"WRITE of 2^32-1 bytes", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, UINT32_MAX), .fill = 4096, .want = -EINVAL},
+	{"WRITE of more than was agreed on", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, (1u << 20) + 8), .fill = (1u << 20) + 8, .want = -EINVAL},
+	{"WRITE of nothing", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, 0), .want = 0},
+	{"WRITE with all flags", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, 4, .write_flags = UINT32_MAX, .flags = UINT32_MAX & ~O_DIRECT), .fill = 4, .want = HZ_ANY},
+	{"WRITE with room for less than its answer", FUSE_WRITE, N_FILE, ARGS(write_in, F_FILE, 0, 4), .fill = 4, .room = 20, .want = -EIO},
+	{"READDIR at 2^63", FUSE_READDIR, N_DIR, ARGS(read_in, F_DIR, 1ull << 63, 4096), .want = -EINVAL},
+	{"READDIR at 2^63-1", FUSE_READDIR, N_DIR, ARGS(read_in, F_DIR, MAX63, 4096), .want = HZ_ANY},
+	{"READDIR at no entry", FUSE_READDIR, N_DIR, ARGS(read_in, F_DIR, 0x123456789abcdefull, 4096), .want = HZ_ANY},
+	{"READDIR of 2^32-1 bytes", FUSE_READDIR, N_DIR, ARGS(read_in, F_DIR, 0, UINT32_MAX), .want = 0},
+	{"READDIR of 1 byte", FUSE_READDIR, N_DIR, ARGS(read_in, F_DIR, 0, 1), .want = HZ_ANY},
+	{"READDIRPLUS of 2^32-1 bytes", FUSE_READDIRPLUS, N_DIR, ARGS(read_in, F_DIR, 0, UINT32_MAX), .want = 0},
+	{"READDIRPLUS with room for a header", FUSE_READDIRPLUS, N_DIR, ARGS(read_in, F_DIR, 0, 4096), .room = 16, .want = HZ_ANY},
+	{"FALLOCATE at 2^63", FUSE_FALLOCATE, N_FILE, ARGS(fallocate_in, F_FILE, 1ull << 63, 1), .want = -EINVAL},
+	{"FALLOCATE beyond 2^63", FUSE_FALLOCATE, N_FILE, ARGS(fallocate_in, F_FILE, MAX63, MAX63), .want = -EFBIG},
+	{"FALLOCATE of 2^64-1", FUSE_FALLOCATE, N_FILE, ARGS(fallocate_in, F_FILE, 0, MAX64), .want = -EINVAL},
+	{"FALLOCATE of nothing", FUSE_FALLOCATE, N_FILE, ARGS(fallocate_in, F_FILE, 0, 0), .want = -EINVAL},
+	{"FALLOCATE of all modes", FUSE_FALLOCATE, N_FILE, ARGS(fallocate_in, F_FILE, 0, 1, UINT32_MAX), .want = HZ_FAILS},
+	{"LSEEK to 2^63", FUSE_LSEEK, N_FILE, ARGS(lseek_in, F_FILE, 1ull << 63, SEEK_DATA), .want = -ENXIO},
+	{"LSEEK from nowhere", FUSE_LSEEK, N_FILE, ARGS(lseek_in, F_FILE, 0, UINT32_MAX), .want = -EINVAL},
+	{"LSEEK from the start", FUSE_LSEEK, N_FILE, ARGS(lseek_in, F_FILE, 0, SEEK_SET), .want = -EINVAL},
+	{"COPY_FILE_RANGE at 2^63", FUSE_COPY_FILE_RANGE, N_FILE, ARGS(copy_file_range_in, F_FILE, 1ull << 63, N_FILE, F_FILE, 0, 1), .want = -EINVAL},
+	{"COPY_FILE_RANGE of 2^64-1", FUSE_COPY_FILE_RANGE, N_FILE, ARGS(copy_file_range_in, F_FILE, 0, N_FILE, F_FILE, 4096, MAX64), .want = -EOVERFLOW},
+	{"COPY_FILE_RANGE onto itself", FUSE_COPY_FILE_RANGE, N_FILE, ARGS(copy_file_range_in, F_FILE, 0, N_FILE, F_FILE, 8, 64), .want = -EINVAL},
+	{"COPY_FILE_RANGE with flags", FUSE_COPY_FILE_RANGE, N_FILE, ARGS(copy_file_range_in, F_FILE, 0, N_FILE, F_FILE, 0, 1, 1), .want = -EINVAL},
+	{"SETATTR of size 2^63", FUSE_SETATTR, N_FILE, ARGS(setattr_in, FATTR_SIZE, .size = 1ull << 63), .want = -EINVAL},
+	{"SETATTR of size 2^63-1", FUSE_SETATTR, N_FILE, ARGS(setattr_in, FATTR_SIZE, .size = MAX63), .want = HZ_ANY},
+	{"SETATTR of a time of 2^32 ns", FUSE_SETATTR, N_FILE, ARGS(setattr_in, FATTR_MTIME, .mtimensec = UINT32_MAX), .want = -EINVAL},
+	{"SETATTR of user 2^32-1", FUSE_SETATTR, N_FILE, ARGS(setattr_in, FATTR_UID, .uid = UINT32_MAX), .want = -EINVAL},
+	{"SETATTR of a mode of 2^32-1", FUSE_SETATTR, N_GONE, ARGS(setattr_in, FATTR_MODE, .mode = UINT32_MAX), .want = HZ_ANY},
+	{"SETATTR of everything", FUSE_SETATTR, N_GONE, ARGS(setattr_in, UINT32_MAX, .fh = F_FILE), .want = HZ_ANY},
+	{"SETATTR of the mode of a symlink", FUSE_SETATTR, N_OUT, ARGS(setattr_in, FATTR_MODE, .mode = 0777), .want = HZ_ANY},
+	{"SETATTR of the size of a symlink", FUSE_SETATTR, N_OUT, ARGS(setattr_in, FATTR_SIZE), .want = HZ_FAILS},
+	{"SETATTR of the size of a fifo", FUSE_SETATTR, N_FIFO, ARGS(setattr_in, FATTR_SIZE), .want = HZ_FAILS},
+	{"SETUPMAPPING without a window", FUSE_SETUPMAPPING, N_FILE, ARGS(setupmapping_in, F_FILE, 0, 4096, 1, 0), .want = HZ_FAILS},
+	{"SETUPMAPPING of 2^64-1", FUSE_SETUPMAPPING, N_FILE, ARGS(setupmapping_in, F_FILE, MAX64, MAX64, 3, MAX64), .want = HZ_FAILS},
+	{"REMOVEMAPPING with a count of 2^32-1", FUSE_REMOVEMAPPING, N_FILE, RAW(uint64_t, UINT32_MAX, 0, 4096), .want = HZ_FAILS},
+	{"SETLK from the end to the start", FUSE_SETLK, N_FILE, ARGS(lk_in, F_FILE, 1, {100, 1, 1, 1}), .want = HZ_FAILS},
+	{"SETLK of 2^64-1", FUSE_SETLK, N_FILE, ARGS(lk_in, F_FILE, 1, {MAX64, MAX64, 1, 1}), .want = HZ_FAILS},
+	{"SETLK of no type", FUSE_SETLK, N_FILE, ARGS(lk_in, F_FILE, 1, {0, 1, 4711, 1}), .want = HZ_FAILS},
+	{"STATX of all", FUSE_STATX, N_FILE, ARGS(statx_in, .fh = MAX64, .sx_flags = UINT32_MAX, .sx_mask = UINT32_MAX), .want = HZ_ANY},
+	{"ACCESS of all", FUSE_ACCESS, N_FILE, ARGS(access_in, UINT32_MAX), .want = HZ_ANY},
+	{"INTERRUPT of nothing", FUSE_INTERRUPT, N_ROOT, ARGS(interrupt_in, MAX64), .want = HZ_ANY},
+	{"INTERRUPT of itself", FUSE_INTERRUPT, N_ROOT, ARGS(interrupt_in, 0), .want = HZ_ANY},
+	{"SYNCFS of node 0", FUSE_SYNCFS, HZ_NODE0, ARGS(syncfs_in), .want = HZ_FAILS},
+	{"STATFS of node 2^64-1", FUSE_STATFS, MAX64, .want = HZ_FAILS},
+
+	/* Extended attributes. */
+	{"SETXATTR of 2^32-1 bytes", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, UINT32_MAX), TEXT("user.x\0"), .fill = 16, .want = -E2BIG},
+	{"SETXATTR of more than came", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 4096), TEXT("user.x\0"), .fill = 16, .want = -EINVAL},
+	{"SETXATTR of less than came", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 4), TEXT("user.x\0"), .fill = 16, .want = -EINVAL},
+	{"SETXATTR of 64 KiB and one", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 65537), TEXT("user.x\0"), .fill = 65537, .want = -E2BIG},
+	{"SETXATTR with all flags", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 4, UINT32_MAX), TEXT("user.x\0"), .fill = 4, .want = -EINVAL},
+	/* Root outside of a sandbox may. */
+	{"SETXATTR of trusted.*", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 1), TEXT("trusted.x\0"), .fill = 1, .want = HZ_ANY},
+	{"SETXATTR of system.*", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 1), TEXT("system.x\0"), .fill = 1, .want = HZ_FAILS},
+	{"SETXATTR of a malformed ACL", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 8), TEXT("system.posix_acl_access\0"), .fill = 8, .want = HZ_FAILS},
+	{"SETXATTR of security.capability that is none", FUSE_SETXATTR, N_FILE, ARGS(setxattr_in, 8), TEXT("security.capability\0"), .fill = 8, .want = HZ_FAILS},
+	{"GETXATTR of 2^32-1 bytes", FUSE_GETXATTR, N_FILE, ARGS(getxattr_in, UINT32_MAX), TEXT("user.none\0"), .want = HZ_FAILS},
+	{"GETXATTR with room for a header", FUSE_GETXATTR, N_FILE, ARGS(getxattr_in, 0), TEXT("user.none\0"), .room = 16, .want = HZ_FAILS},
+	{"LISTXATTR of 2^32-1 bytes", FUSE_LISTXATTR, N_FILE, ARGS(getxattr_in, UINT32_MAX), .want = HZ_ANY},
+	{"LISTXATTR with room for a header", FUSE_LISTXATTR, N_FILE, ARGS(getxattr_in, 0), .room = 16, .want = -EIO},
+
+	/* Extensions. */
+	{"MKDIR with an extension of 2^32-1 bytes", FUSE_MKDIR, N_DIR, ARGS(mkdir_in, 0755), TEXT("e1\0\xff\xff\xff\xff\xff\xff\xff\xff"), .want = HZ_FAILS},
+	{"MKDIR with half an extension", FUSE_MKDIR, N_DIR, ARGS(mkdir_in, 0755), TEXT("e2\0\x08\0\0"), .want = HZ_FAILS},
+	{"CREATE with 4 KiB of junk behind", FUSE_CREATE, N_DIR, ARGS(create_in, O_RDWR | O_EXCL, 0644), TEXT("e3\0"), .fill = 4096, .want = -EINVAL},
+	{"MKNOD with 64 KiB of junk behind", FUSE_MKNOD, N_DIR, ARGS(mknod_in, S_IFREG | 0644), TEXT("e4\0"), .fill = 65536, .want = -EINVAL},
+};
+/* clang-format on */
+
+const unsigned int hz_nasks = ARRAY_SIZE(hz_asks);
