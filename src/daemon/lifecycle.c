@@ -322,8 +322,10 @@ static int begin(struct life *life, const struct options *o)
 		.shmem_size = o->dax_window,
 		.alioth = o->compat == OPTIONS_COMPAT_ALIOTH,
 	};
-	struct queues_conf queues_conf = {
-		.se = &life->se, .max = VU_QUEUES_MAX, .drain_ms = DRAIN_SECONDS * 1000};
+	struct queues_conf queues_conf = {.se = &life->se,
+					  .max = VU_QUEUES_MAX,
+					  .max_pending = o->max_pending,
+					  .drain_ms = DRAIN_SECONDS * 1000};
 	int r = queues_new(&queues_conf, &life->queues);
 
 	if (r == 0 && o->dax_window)
@@ -518,6 +520,8 @@ int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 		log_err("cannot begin to serve: %s", strerror(-r));
 		return 1;
 	}
+	if (o->max_write)
+		life.se.write_limit = o->max_write & ~4095u;
 	r = begin(&life, o);
 	if (r == 0)
 		r = serve_all(&life, o);

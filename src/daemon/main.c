@@ -159,6 +159,8 @@ static int serve(const struct options *o, struct listener *l, struct jail *jail)
 		.noatime = o->preserve_noatime,
 		.killpriv = o->killpriv_v2,
 		.handles = o->inode_file_handles,
+		.max_inodes = o->max_inodes,
+		.max_handles = o->max_open_files,
 		.dax = o->dax,
 	};
 	struct pt *pt;

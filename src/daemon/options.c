@@ -18,7 +18,9 @@
 #include "options.h"
 #include "parse.h"
 #include "pt.h"
+#include "session.h"
 #include "util.h"
+#include "vq.h"
 #include "xattrmap.h"
 
 struct word {
@@ -69,7 +71,7 @@ enum kind {
 	FLAG,   /* bool at @offset becomes @value */
 	CHOICE, /* unsigned int at @offset becomes @value */
 	STRING, /* char * at @offset, at most @max bytes */
-	NUMBER, /* int at @offset, at most @max */
+	NUMBER, /* int at @offset, from @min to @max */
 	WORD,   /* unsigned int at @offset, one of @words */
 	RULES,  /* struct xattrmap * at @offset */
 	MAPS,   /* struct options_maps at @offset gets one more */
@@ -92,6 +94,7 @@ static const struct option_row {
 	size_t offset;
 	unsigned int value;
 	unsigned int max;
+	unsigned int min; /* of a NUMBER */
 	const struct word *words;
 	const char *missing; /* what it means without a value, NULL: it needs one */
 	size_t set_offset;   /* bool that tells that the option was given, 0: none */
@@ -175,6 +178,17 @@ static const struct option_row {
 	 "limit of open files to set; 0: leave it; default: the least of 1000000 and fs.nr_open",
 	 NUMBER, AT(rlimit_nofile), .max = OPTIONS_NOFILE_MAX,
 	 .set_offset = offsetof(struct options, rlimit_nofile_set)},
+	{"max-inodes", 0, NULL, "N",
+	 "files that a guest may know at a time (default 16777216); more are ENOMEM to it", NUMBER,
+	 AT(max_inodes), .min = 16, .max = OPTIONS_INODES_MAX},
+	{"max-open-files", 0, NULL, "N",
+	 "files that it may have open (default: by the limit of open files); more are ENFILE",
+	 NUMBER, AT(max_open_files), .min = 1, .max = OPTIONS_FILES_MAX},
+	{"max-write", 0, NULL, "BYTES", "data of one request (default 1048576); more is EINVAL",
+	 NUMBER, AT(max_write), .min = 4096, .max = SESSION_MAX_WRITE},
+	{"max-pending", 0, NULL, "N",
+	 "requests of a virtqueue that are on their way (default: as many as it holds)", NUMBER,
+	 AT(max_pending), .min = 1, .max = VQ_SIZE_MAX},
 	{"log-level", 0, "log_level", "LEVEL", "error, warn, info (default), debug, trace, off",
 	 WORD, AT(log_level), .words = log_words},
 	{"syslog", 0, NULL, NULL, "log to the system log instead of stderr", FLAG, AT(syslog), 1},
@@ -241,8 +255,9 @@ static int set_number(struct parser *p, const struct option_row *row, const char
 	unsigned int *num = field(p, row);
 	uint64_t v;
 
-	if (parse_u64(value, row->max, &v) < 0)
-		return fail(p, "%s: '%.64s' is not a number from 0 to %u", shown, value, row->max);
+	if (parse_u64(value, row->max, &v) < 0 || v < row->min)
+		return fail(p, "%s: '%.64s' is not a number from %u to %u", shown, value, row->min,
+			    row->max);
 	*num = (unsigned int)v;
 	return 0;
 }

@@ -14,6 +14,8 @@
 
 #define OPTIONS_POOL_MAX   4096u
 #define OPTIONS_NOFILE_MAX 0x7fffffffu
+#define OPTIONS_INODES_MAX (64u << 20)
+#define OPTIONS_FILES_MAX  (1u << 20)
 #define OPTIONS_MAPS_MAX   100u
 #define OPTIONS_TAG_MAX    36u
 #define OPTIONS_WINDOW_MIN (UINT64_C(2) << 20)
@@ -58,6 +60,8 @@ struct options_maps {
  * @uid_map, @gid_map:  of a user namespace; only with JAIL_NAMESPACE.
  * @inode_file_handles: enum pt_handles.
  * @thread_pool_size:   threads for requests that may block; 0 = none, the queue's thread does it.
+ * @max_inodes, @max_open_files, @max_write, @max_pending: what a guest may have at a time; 0 = the
+ *                      default.
  * @relisten:           serve one front-end after the other.
  * @dax_window:         bytes of the DAX window; 0 = there is none.
  * @dax:                files that a guest uses through it unless its mount says otherwise.
@@ -77,6 +81,10 @@ struct options {
 	unsigned int inode_file_handles;
 	unsigned int thread_pool_size;
 	unsigned int rlimit_nofile;
+	unsigned int max_inodes;
+	unsigned int max_open_files;
+	unsigned int max_write;
+	unsigned int max_pending;
 	bool rlimit_nofile_set;
 	unsigned int posix_acl;
 	unsigned int security_label;

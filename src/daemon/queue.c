@@ -216,7 +216,7 @@ static void run(struct queue *q, struct queue_req *r)
 	req->se = q->qs->conf.se;
 	req->done = queue_done;
 	req->faulted = r->chain.faulted;
-	req->crowded = 2 * q->slab->held >= q->slab->size;
+	req->crowded = 2 * q->slab->held >= q->slab->max;
 	iov_init(&req->in, r->iov, r->chain.nread);
 	iov_init(&req->out, r->iov + r->chain.nread, r->chain.nwrite);
 	r->task.run = run_in_pool;
@@ -536,6 +536,7 @@ static int start_thread(struct queue *q)
 /* What a ring with @size descriptors needs; no ring is served meanwhile, so nothing is away. */
 static int prepare(struct queue *q, unsigned int size)
 {
+	unsigned int limit = q->qs->conf.max_pending;
 	struct slab *slab;
 
 	if (q->evfd < 0) {
@@ -545,7 +546,7 @@ static int prepare(struct queue *q, unsigned int size)
 	}
 	if (q->slab && q->slab->size == size)
 		return 0;
-	slab = slab_new(size, q->evfd, q);
+	slab = slab_new(size, limit ? MIN(size, limit) : size, q->evfd, q);
 	if (!slab)
 		return -ENOMEM;
 	slab_free(q->slab);

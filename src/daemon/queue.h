@@ -16,6 +16,8 @@ struct vu_vring;
  * @pool: where requests go that may block, or NULL: they run on the queue's thread.
  * @maps: where requests go that wait for the front-end, or NULL: they do not wait then.
  * @max:  queues at most, hiprio included.
+ * @max_pending: requests of a queue that are on their way at most: until one comes back no more are
+ *        taken from the ring. 0 = as many as the ring has descriptors.
  * @drain_ms: how long queues_stop() waits for requests that are elsewhere.
  */
 struct queues_conf {
@@ -23,6 +25,7 @@ struct queues_conf {
 	struct pool *pool;
 	struct pool *maps;
 	unsigned int max;
+	unsigned int max_pending;
 	unsigned int drain_ms;
 };
 

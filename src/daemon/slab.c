@@ -3,7 +3,7 @@
 /*
  * Theory of operation
  *
- * One mapping holds as many requests as the ring has descriptors, each with room for the longest
+ * One mapping holds as many requests as the ring has descriptors, or fewer if so configured, each with room for the longest
  * chain. It is never initialised as a whole: requests are taken from it one after the other, and
  * the one given back last is used first, so that only as many are ever touched as are on the way at
  * once.
@@ -26,13 +26,13 @@ void slab_free(struct slab *slab)
 {
 	if (!slab)
 		return;
-	munmap(slab->mem, slab->stride * slab->size);
+	munmap(slab->mem, slab->stride * slab->max);
 	pthread_cond_destroy(&slab->arrived);
 	pthread_mutex_destroy(&slab->lock);
 	free(slab);
 }
 
-struct slab *slab_new(unsigned int size, int wake_fd, void *user)
+struct slab *slab_new(unsigned int size, unsigned int max, int wake_fd, void *user)
 {
 	struct slab *slab = calloc(1, sizeof(*slab));
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), need;
@@ -45,8 +45,9 @@ struct slab *slab_new(unsigned int size, int wake_fd, void *user)
 	slab->user = user;
 	slab->wake_fd = wake_fd;
 	slab->size = size;
+	slab->max = max;
 	slab->stride = (need + page - 1) / page * page;
-	slab->mem = mmap(NULL, slab->stride * size, PROT_READ | PROT_WRITE,
+	slab->mem = mmap(NULL, slab->stride * max, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (slab->mem == MAP_FAILED) {
 		free(slab);
@@ -66,7 +67,7 @@ struct queue_req *slab_get(struct slab *slab)
 
 	if (r) {
 		slab->free = r->next;
-	} else if (slab->fresh < slab->size) {
+	} else if (slab->fresh < slab->max) {
 		r = (struct queue_req *)(void *)(slab->mem + slab->stride * slab->fresh++);
 		r->slab = slab;
 		r->chain.iov = r->iov;

@@ -44,7 +44,7 @@ struct queue_req {
 
 /**
  * struct slab - all that a queue can have on the way at a time.
- * @user, @wake_fd, @size, @stride, @mem: constant. @size: requests, and descriptors of the ring.
+ * @user, @wake_fd, @size, @max, @stride, @mem: constant. @size: descriptors of the ring; @max: requests.
  * @free:      requests that were given back. Owner.
  * @fresh:     requests from here on were never used. Owner.
  * @away:      requests that left the owner and were not pushed yet. Owner.
@@ -61,6 +61,7 @@ struct slab {
 	void *user;
 	int wake_fd;
 	unsigned int size;
+	unsigned int max;
 	size_t stride;
 	uint8_t *mem;
 	struct queue_req *free;
@@ -77,13 +78,14 @@ struct slab {
 /**
  * slab_new() - requests for a ring; memory is used as they are.
  * @size:    descriptors of the ring.
+ * @max:     requests at a time; not above @size.
  * @wake_fd: eventfd that is signalled when a completed request waits for the owner; stays the
  *           caller's.
  * @user:    the caller's.
  *
  * NULL: out of memory.
  */
-struct slab *slab_new(unsigned int size, int wake_fd, void *user);
+struct slab *slab_new(unsigned int size, unsigned int max, int wake_fd, void *user);
 
 /** slab_free() - free it; nothing may be away. Accepts NULL. */
 void slab_free(struct slab *slab);

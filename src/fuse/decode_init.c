@@ -166,10 +166,10 @@ void decode_init(struct request *req)
 	out.flags2 = (uint32_t)(init.want >> 32);
 	out.max_background = init.max_background;
 	out.congestion_threshold = init.congestion_threshold;
-	out.max_write = SESSION_MAX_WRITE;
+	out.max_write = se->write_limit;
 	out.time_gran = init.time_gran;
 	if (init.want & FUSE_MAX_PAGES)
-		out.max_pages = SESSION_MAX_PAGES;
+		out.max_pages = (uint16_t)(se->write_limit / 4096);
 	if (init.want & FUSE_MAP_ALIGNMENT)
 		out.map_alignment = (uint16_t)__builtin_ctzll(window_align());
 

@@ -22,6 +22,7 @@ int session_init(struct session *se, const struct fuse_ops *ops, void *be)
 	memset(se, 0, sizeof(*se));
 	se->ops = ops;
 	se->be = be;
+	se->write_limit = SESSION_MAX_WRITE;
 	return -pthread_mutex_init(&se->pending_lock, NULL);
 }
 

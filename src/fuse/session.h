@@ -18,6 +18,7 @@
  * struct session - shared by all queues of a device.
  * @ops, @be:  the backend. Constant.
  * @window:    the DAX window, or NULL. Set before the first request; the daemon's.
+ * @write_limit: bytes of data of one request at most, whole pages. Set before the first request.
  * @active:    INIT was answered and neither DESTROY nor reset has come since.
  * @minor:     protocol minor agreed on. Written while the queues are quiesced.
  * @flags:     INIT flags (64 bits) agreed on. Written while the queues are quiesced.
@@ -33,6 +34,7 @@ struct session {
 	const struct fuse_ops *ops;
 	void *be;
 	struct window *window;
+	uint32_t write_limit;
 	_Atomic bool active;
 	_Atomic uint32_t minor;
 	_Atomic uint64_t flags;

@@ -115,13 +115,15 @@ int pt_new(const struct pt_conf *conf, struct pt **ret)
 	if (!pt->conf.max_fds)
 		pt->conf.max_fds = fd_budget();
 	pt->conf.max_fds = MAX(FD_MIN, MIN(pt->conf.max_fds, FD_MAX));
+	if (!pt->conf.max_handles || pt->conf.max_handles > pt->conf.max_fds)
+		pt->conf.max_handles = pt->conf.max_fds;
 	r = inode_table_init(&pt->inodes, conf->root_fd, pt->conf.proc_fd_fd, pt->conf.max_inodes,
 			     pt->conf.max_fds);
 	if (r == 0) {
 		r = use_handles(pt);
 		pt->inodes.rescue = rescue;
 		if (r == 0)
-			r = handle_table_init(&pt->handles, pt->conf.max_fds, &pt->inodes.fds);
+			r = handle_table_init(&pt->handles, pt->conf.max_handles, &pt->inodes.fds);
 		if (r == 0) {
 			r = pt_lock_init(pt);
 			if (r < 0)

@@ -62,6 +62,7 @@ enum pt_handles {
  * @max_fds:      descriptors that inodes and handles may keep at most, 16 at least; 0 = RLIMIT_NOFILE
  *                less 256 (half of it, if that is less). Beyond, idle inodes are closed; when all are in
  *                use, what needs one more is ENFILE to the guest.
+ * @max_handles:  files and directories open at most; 0 = @max_fds. Beyond, OPEN is ENFILE.
  */
 struct pt_conf {
 	int root_fd;
@@ -87,6 +88,7 @@ struct pt_conf {
 	struct daxrules dax;
 	uint32_t max_inodes;
 	uint32_t max_fds;
+	uint32_t max_handles;
 };
 
 /**

@@ -165,7 +165,8 @@ static void every_option(void **state)
 	(void)state;
 	good(&o, "virtiofsd --shared-dir /s --socket-path /r/x.sock --tag t --cache never "
 		 "--sandbox chroot --readonly --xattr --thread-pool-size 4 --no-announce-submounts "
-		 "--rlimit-nofile 0 --log-level trace --syslog --relisten");
+		 "--rlimit-nofile 0 --log-level trace --syslog --relisten "
+		 "--max-inodes 1000 --max-open-files 100 --max-write 65536 --max-pending 8");
 	assert_string_equal(o.shared_dir, "/s");
 	assert_string_equal(o.socket_path, "/r/x.sock");
 	assert_int_equal(o.fd, -1);
@@ -181,6 +182,10 @@ static void every_option(void **state)
 	assert_int_equal(o.log_level, LOG_LEVEL_TRACE);
 	assert_true(o.syslog);
 	assert_true(o.relisten);
+	assert_int_equal(o.max_inodes, 1000);
+	assert_int_equal(o.max_open_files, 100);
+	assert_int_equal(o.max_write, 65536);
+	assert_int_equal(o.max_pending, 8);
 	options_done(&o);
 }
 
