@@ -30,6 +30,7 @@ static_assert(offsetof(struct vu_inflight, padding) == VU_INFLIGHT_MIN, "wire fo
 static_assert(sizeof(struct vu_inflight) == 24, "wire format");
 static_assert(sizeof(struct vu_shmem_config) == 2056, "wire format");
 static_assert(sizeof(struct vu_shmem_map) == 40, "wire format");
+static_assert(sizeof(struct vu_shmem_addr) == 24, "wire format");
 static_assert(sizeof(union vu_payload) == 2056, "the largest payload that is accepted");
 
 static const char *const names[VU_REQUEST_MAX] = {

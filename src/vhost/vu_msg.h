@@ -42,6 +42,13 @@ enum vu_request {
 	VU_REQUEST_MAX = 45, /* first number that no request has */
 };
 
+/*
+ * Ours, and agreed on with contrib/qemu, until the specification has a number for it: where the guest sees
+ * shared memory, so that buffers of requests may lie in it.
+ */
+#define VU_SET_SHMEM_ADDR        1000u
+#define VU_PROTOCOL_F_SHMEM_ADDR 62
+
 /* Requests to the front-end, over the back-end channel. */
 enum vu_backend_request {
 	VU_BACKEND_CONFIG_CHANGE_MSG = 2,
@@ -167,6 +174,14 @@ struct vu_shmem_map {
 	uint64_t flags;
 } __attribute__((packed));
 
+/* Of SET_SHMEM_ADDR; @size 0: not in the address space. */
+struct vu_shmem_addr {
+	uint8_t shmid;
+	uint8_t padding[7];
+	uint64_t gpa;
+	uint64_t size;
+} __attribute__((packed));
+
 union vu_payload {
 	uint64_t u64;
 	struct vu_vring_state state;
@@ -177,6 +192,7 @@ union vu_payload {
 	struct vu_config config;
 	struct vu_inflight inflight;
 	struct vu_shmem_map shmem;
+	struct vu_shmem_addr shmem_addr;
 	struct vu_shmem_config shmem_config;
 	uint8_t bytes[sizeof(struct vu_shmem_config)];
 };

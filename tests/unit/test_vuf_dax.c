@@ -179,7 +179,8 @@ static void clean(struct rig *t)
 		fail_msg("wrong: %s", vuf_dax_wrong(t->v));
 }
 
-static const char *const with_window[] = {"strict", "qemu11", "qemu11-slots", "crosvm", "alioth"};
+static const char *const with_window[] = {"strict",       "culvert", "qemu11",
+					  "qemu11-slots", "crosvm",  "alioth"};
 
 static void pages_of_the_file(void **state)
 {

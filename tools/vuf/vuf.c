@@ -293,6 +293,8 @@ int vuf_bring_up(struct vuf *v)
 
 	if (r == 0)
 		r = vuf_share_mem(v);
+	if (r == 0 && vuf_dax_size(v) && v->proto >> VU_PROTOCOL_F_SHMEM_ADDR & 1)
+		r = vuf_set_shmem_addr(v, VUF_DAX_GPA, vuf_dax_size(v));
 	for (unsigned int i = 0; r == 0 && i < v->nrings; i++)
 		r = vuf_ring_start(v, i, vuf_ring_base(&v->ring[i]));
 	return r;

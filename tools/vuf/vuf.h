@@ -211,6 +211,9 @@ int vuf_set_backend_channel(struct vuf *v);
 /** vuf_get_shmem_config() - GET_SHMEM_CONFIG. */
 int vuf_get_shmem_config(struct vuf *v, struct vu_shmem_config *ret);
 
+/** vuf_set_shmem_addr() - SET_SHMEM_ADDR of the window; @size 0: the guest cannot see it. */
+int vuf_set_shmem_addr(struct vuf *v, uint64_t gpa, uint64_t size);
+
 /**
  * vuf_get_inflight() - GET_INFLIGHT_FD for all rings.
  * @ret:    the region's description.

@@ -225,6 +225,13 @@ int vuf_get_shmem_config(struct vuf *v, struct vu_shmem_config *ret)
 	return r;
 }
 
+int vuf_set_shmem_addr(struct vuf *v, uint64_t gpa, uint64_t size)
+{
+	const struct vu_shmem_addr addr = {.gpa = gpa, .size = size};
+
+	return vuf_send_ack(v, VU_SET_SHMEM_ADDR, &addr, sizeof(addr), NULL, 0);
+}
+
 /* One window that starts at id 0, of a size that a BAR can have. */
 static int ask_size(struct vuf_dax *d, uint64_t *ret)
 {

@@ -23,10 +23,16 @@
 #define F(name) (1ull << VU_PROTOCOL_F_##name)
 
 static const struct vuf_rules table[] = {
-	/* The specification to the letter; so is our own window for QEMU. */
+	/* The specification to the letter. */
 	{
 		.name = "strict",
 		.proto = VUF_PROTO_ALL | F(SHMEM),
+		.shmem = VU_PROTOCOL_F_SHMEM,
+	},
+	/* Our own window for QEMU (contrib/qemu), which also tells where the guest sees it. */
+	{
+		.name = "culvert",
+		.proto = VUF_PROTO_ALL | F(SHMEM) | F(SHMEM_ADDR),
 		.shmem = VU_PROTOCOL_F_SHMEM,
 	},
 	/* vhost-user-test-device-pci of QEMU 11.1. */
