@@ -154,7 +154,7 @@ void check_stat(struct ex *ex, const struct statx *a, const struct statx *b, con
 		FIELD(rdev_major, "%u");
 		FIELD(rdev_minor, "%u");
 	}
-	if ((a->stx_mask ^ b->stx_mask) & STATX_WANT)
+	if ((a->stx_mask ^ b->stx_mask) & (ex->conf->btime ? STATX_WANT : STATX_BASIC_STATS))
 		diff_set(diff, "mask", "statx of %s knows: A %#x, B %#x", where, a->stx_mask,
 			 b->stx_mask);
 	s = check_seen(ex, b);

@@ -42,10 +42,12 @@ struct diff {
  * @hostfuse: so is side B: the host's file system is FUSE.
  * @root:     the run may change its uid.
  * @xattr:    side A takes user.* attributes.
+ * @btime:  side A has birth times.
  * @fine:     time stamps of both sides change with each operation, however fast.
  * @blocks:   st_blocks follows from what was done, on this file system.
  * @dirsize:  so does the size of directories.
  * @listings: side A's client keeps listings of directories.
+ * @apart:  the sides are on two file systems of one kind.
  * @writeback: side A's client delays writes.
  * @maptimes: writing to a mapping stamps the file, on this file system.
  * @settle_ms: what "settle" waits; 0 = drops the kernel's caches instead; -1 = does nothing.
@@ -56,11 +58,13 @@ struct conf {
 	bool hostfuse;
 	bool root;
 	bool xattr;
+	bool btime;
 	bool fine;
 	bool blocks;
 	bool dirsize;
 	bool maptimes;
 	bool listings;
+	bool apart;
 	bool writeback;
 	int settle_ms;
 	int faulty;

@@ -192,7 +192,7 @@ static int64_t do_statfs(struct ex *ex, const struct op *op, enum side side, str
 	/* The rest is of the mount, or changes by itself. */
 	vals[0] = st.f_bsize;
 	vals[1] = st.f_frsize;
-	vals[2] = (int64_t)st.f_blocks;
+	vals[2] = ex->conf->apart ? 0 : (int64_t)st.f_blocks;
 	vals[3] = st.f_namelen;
 	memcpy(ex->buf[side], vals, sizeof(vals));
 	o->data = ex->buf[side];

@@ -58,6 +58,7 @@ static void usage(FILE *f)
 	      "                     caches), or milliseconds (none)\n"
 	      "      --listings     A's client keeps listings of directories (cache always, "
 	      "metadata)\n"
+	      "      --apart        A shares another file system like B's\n"
 	      "      --writeback    A's client delays writes\n"
 	      "      --cold N       drop the kernel's caches about every N operations\n"
 	      "      --sync N       fsync and the like, in 10000 operations (20)\n"
@@ -98,6 +99,7 @@ enum {
 	OPT_KNOWN,
 	OPT_STATS,
 	OPT_LISTINGS,
+	OPT_APART,
 	OPT_WRITEBACK,
 };
 
@@ -129,6 +131,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 		{"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
 		{"break", required_argument, NULL, OPT_BREAK},
 		{"stats", no_argument, NULL, OPT_STATS},
+		{"apart", no_argument, NULL, OPT_APART},
 		{"listings", no_argument, NULL, OPT_LISTINGS},
 		{"writeback", no_argument, NULL, OPT_WRITEBACK},
 		{"known", no_argument, NULL, OPT_KNOWN},
@@ -188,6 +191,9 @@ static void parse_options(int argc, char **argv, struct options *o)
 			break;
 		case OPT_WRITEBACK:
 			run->conf.writeback = true;
+			break;
+		case OPT_APART:
+			run->conf.apart = true;
 			break;
 		case OPT_LISTINGS:
 			run->conf.listings = true;

@@ -65,6 +65,13 @@ static const struct {
 	 "where several processes share directories, those are looked at past the client's cache: "
 	 "what another process reads of them while they change can come into it late",
 	 NULL, 0, 0},
+	{"old-clients",
+	 "a client before Linux 6.6 does not ask for the time of birth, which is not compared "
+	 "then, nor tell "
+	 "(before 6.3) by which of its groups the caller may keep a set-group-id bit of what he "
+	 "makes, which "
+	 "is made without supplementary groups",
+	 NULL, 0, 0},
 	{"fifo-times",
 	 "mtime and ctime of a fifo are not compared, and the second actor does not write to one: "
 	 "it "
@@ -141,6 +148,11 @@ static const struct {
 	 "st_blocks, SEEK_DATA and SEEK_HOLE are not compared, and nothing is written beyond what "
 	 "the "
 	 "host can have, nor times set: the host only sees it later",
+	 NULL, 0, 0},
+	{"apart",
+	 "on two file systems (--apart, where the sides have two kernels) their sizes are not "
+	 "compared, and "
+	 "no holes are made beyond the end of a file, which some kernels of the host stamp",
 	 NULL, 0, 0},
 	{"statfs", "type, id, flags and free space of a file system are not compared", NULL, 0, 0},
 };
@@ -264,8 +276,19 @@ static bool sets_far_time(const struct op *op)
 	}
 }
 
+/* What the kernels of the two sides may do in different ways: a hole beyond the end of a file. */
+static bool differs_by_kernel(const struct ex *ex, const struct op *op)
+{
+	struct stat st;
+
+	return op->code == OP_FALLOCATE && op->n[1] & FALLOC_FL_PUNCH_HOLE &&
+	       !fstat(ex->slot[op->n[0]].fd[SIDE_B], &st) && op->n[2] >= st.st_size;
+}
+
 bool known_skipped(const struct ex *ex, const struct op *op)
 {
+	if (ex->conf->apart && differs_by_kernel(ex, op))
+		return true;
 	if (ex->conf->fuse && host_fifo(ex, op))
 		return true;
 	if (ex->conf->fuse && op->code == OP_SENDFILE && is_fifo(ex, (int)op->n[0]))
@@ -356,8 +379,12 @@ bool known_groupless(const struct ex *ex, const struct op *op)
 		[OP_FCHOWN] = true,
 	};
 
-	return ex->conf->fuse && ex->groups &&
-	       (codes[op->code] || (op->code == OP_OPEN && op->n[1] & O_TRUNC));
+	if (!ex->conf->fuse || !ex->groups)
+		return false;
+	if (!ex->conf->btime && (op->code == OP_OPEN || op->code == OP_MKDIR ||
+				 op->code == OP_MKNOD || op->code == OP_SYMLINK))
+		return true;
+	return codes[op->code] || (op->code == OP_OPEN && op->n[1] & O_TRUNC);
 }
 
 void known_print(FILE *f)

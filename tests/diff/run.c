@@ -80,6 +80,13 @@ static bool fine_stamps(int fd, int dir, const char *name)
 	return fine;
 }
 
+static bool has_btime(int fd)
+{
+	struct statx stx;
+
+	return !statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) && stx.stx_mask & STATX_BTIME;
+}
+
 int run_probe(struct run *run)
 {
 	bool xattr[2], direct[2];
@@ -97,6 +104,8 @@ int run_probe(struct run *run)
 				strerror(errno));
 			return -errno;
 		}
+		if (!i)
+			run->conf.btime = fs[0].f_type != FUSE_MAGIC || has_btime(fd);
 		fine &= fine_stamps(fd, run->top[i], name);
 		xattr[i] = !fsetxattr(fd, "user.fsdiff", "x", 1, 0);
 		second = openat(run->top[i], name, O_RDWR | O_DIRECT | O_CLOEXEC);
