@@ -414,7 +414,8 @@ static int fill(struct window *w, const struct mapping *m, int fd)
 /* Try to map @len bytes of our own file. 0, -EREMOTEIO, or why that is not known. */
 static int try(struct window *w, int fd, uint64_t len)
 {
-	const struct mapping m = {.len = len, .session = NO_SESSION};
+	/* For writing: of those that tell us of memory, some do not tell of what is for reading only. */
+	const struct mapping m = {.len = len, .session = NO_SESSION, .write = true};
 	int r = map(w, &m, fd);
 
 	return r ? r : unmap(w, find(w, 0));

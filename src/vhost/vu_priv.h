@@ -35,10 +35,10 @@ enum vu_tables {
 
 /**
  * struct vu_shmem - shared memory (vu_shmem.c). All fields under @lock.
- * @changed: the memory table was changed, or @off has risen.
+ * @changed: the memory table was changed, or @calls has risen.
  * @agreed: mapping was negotiated; written by the control thread, which reads it without the lock.
  * @slots:  and regions may be added to the memory table one by one.
- * @off:    how often those who wait were called off.
+ * @calls:  how often those who wait were called off.
  * @tables: enum vu_tables.
  * @last:   what was mapped last, as a memory table would have it; size 0 = nothing.
  * @arrived: a memory table came that has one more of it than the one before.
@@ -48,7 +48,7 @@ struct vu_shmem {
 	pthread_cond_t changed;
 	bool agreed;
 	bool slots;
-	unsigned int off;
+	unsigned int calls;
 	enum vu_tables tables;
 	struct vu_region last;
 	bool arrived;

@@ -11,7 +11,9 @@
  * have mapped, and make it visible and part of the memory table in one go: there the table that has the
  * mapping is awaited. Whether a front-end is of that kind is learned from the first mapping. The same part
  * of a file may be mapped twice, and a table still have what was unmapped: so what counts is that one more
- * such region comes. The number of regions is what limits such mappings.
+ * such region comes. The number of regions is what limits such mappings. Of what is mapped for reading only
+ * they do not tell; but they look at the next request when they are through with the last one, so one that
+ * does no harm is sent behind it.
  *
  * Lock order: @lock is a leaf lock. Under it the control thread writes the list of regions, so that
  * others may read it; it alone reads it without.
@@ -96,7 +98,7 @@ void vu_shmem_call_off(struct vu_dev *dev)
 	struct vu_shmem *sm = &dev->shmem;
 
 	pthread_mutex_lock(&sm->lock);
-	sm->off++;
+	sm->calls++;
 	pthread_cond_broadcast(&sm->changed);
 	pthread_mutex_unlock(&sm->lock);
 	vu_backreq_call_off(dev->backreq);
@@ -104,12 +106,7 @@ void vu_shmem_call_off(struct vu_dev *dev)
 
 void vu_shmem_go_on(struct vu_dev *dev)
 {
-	struct vu_shmem *sm = &dev->shmem;
-
 	vu_backreq_go_on(dev->backreq);
-	pthread_mutex_lock(&sm->lock);
-	sm->off--;
-	pthread_mutex_unlock(&sm->lock);
 }
 
 static bool is_region(const struct vu_region *region, const struct vu_region *mapped)
@@ -146,8 +143,8 @@ void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, u
 	pthread_mutex_unlock(&sm->lock);
 }
 
-/* Wait until the table has what was mapped. Under the lock. */
-static void await_table(struct vu_dev *dev)
+/* Wait until the table has what was mapped; not when all were called off since. Under the lock. */
+static void await_table(struct vu_dev *dev, unsigned int calls)
 {
 	struct vu_shmem *sm = &dev->shmem;
 	int64_t ms = sm->tables == VU_TABLES_UNKNOWN ? FIRST_MS : TABLE_MS;
@@ -160,7 +157,7 @@ static void await_table(struct vu_dev *dev)
 	until.tv_nsec += ms % 1000 * 1000000;
 	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	while (!sm->arrived && sm->agreed && !sm->off && r != ETIMEDOUT)
+	while (!sm->arrived && sm->agreed && sm->calls == calls && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&sm->changed, &sm->lock, &until);
 	if (sm->arrived || r != ETIMEDOUT)
 		return;
@@ -193,7 +190,9 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 	};
 	struct vu_region mapped = {.conf = {.offset = fd_offset, .size = len}};
 	struct vu_shmem *sm = &dev->shmem;
+	unsigned int calls;
 	struct stat st;
+	bool alone;
 	int r;
 
 	if (fstat(fd, &st) < 0)
@@ -206,6 +205,7 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 		sm->last = mapped;
 		sm->arrived = false;
 	}
+	calls = sm->calls;
 	pthread_mutex_unlock(&sm->lock);
 	if (r < 0)
 		return r;
@@ -216,8 +216,12 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&sm->lock);
-	await_table(dev);
+	if (write)
+		await_table(dev, calls);
+	alone = !write && sm->tables == VU_TABLES_COME;
 	pthread_mutex_unlock(&sm->lock);
+	if (alone)
+		(void)vu_backreq_config_changed(dev->backreq);
 	return 0;
 }
 

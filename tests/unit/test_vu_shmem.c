@@ -124,6 +124,7 @@ static void test_map(void **state)
 struct mapping {
 	struct fix *f;
 	int fd;
+	bool read_only;
 	int result;
 	int64_t done;
 };
@@ -132,7 +133,7 @@ static void *map(void *arg)
 {
 	struct mapping *m = arg;
 
-	m->result = vu_dev_shmem_map(m->f->dev, m->fd, 0, 0, PAGE, true);
+	m->result = vu_dev_shmem_map(m->f->dev, m->fd, 0, 0, PAGE, !m->read_only);
 	m->done = now_ms();
 	return NULL;
 }
@@ -240,6 +241,43 @@ static void test_the_same_twice(void **state)
 	fix_done(&f);
 }
 
+/* Read-only memory is in no table: what follows it is answered when it is done. */
+static void test_read_only(void **state)
+{
+	struct mapping m;
+	struct fix f;
+	pthread_t thread;
+	struct vu_msg got;
+	int64_t begun;
+	int peer;
+
+	(void)state;
+	peer = begin(&f, SLOTS);
+	m = (struct mapping){.f = &f, .fd = file()};
+	answer(peer, 9, 0);
+	assert_int_equal(pthread_create(&thread, NULL, map, &m), 0);
+	poll(NULL, 0, 50);
+	add(&f, m.fd, UINT64_C(1) << 40);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(vu_msg_recv(peer, &got), 1);
+	vu_msg_close_fds(&got);
+	m.read_only = true;
+	begun = now_ms();
+	answer(peer, 9, 0);
+	answer(peer, 2, 1);
+	map(&m);
+	assert_int_equal(m.result, 0);
+	assert_true(m.done - begun < 900);
+	assert_int_equal(vu_msg_recv(peer, &got), 1);
+	assert_int_equal(got.hdr.request, 9);
+	vu_msg_close_fds(&got);
+	assert_int_equal(vu_msg_recv(peer, &got), 1);
+	assert_int_equal(got.hdr.request, 2);
+	fd_close(&m.fd);
+	fd_close(&peer);
+	fix_done(&f);
+}
+
 /* One that could add regions and does not is found out by the first mapping. */
 static void test_no_table_follows(void **state)
 {
@@ -297,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_config),        cmocka_unit_test(test_map),
 		cmocka_unit_test(test_table_follows), cmocka_unit_test(test_no_table_follows),
 		cmocka_unit_test(test_table_full),    cmocka_unit_test(test_the_same_twice),
+		cmocka_unit_test(test_read_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@
 #define MIB     (1024u * 1024u)
 #define WINDOW  (16u * MIB)
 #define WAIT_MS 20000
+#define RW      VU_SHMEM_MAP_RW
 
 /*
  * @sock: the back end's end of the connection.
@@ -346,20 +347,25 @@ static void mappings_as_regions(void **state)
 	unsigned int n = 0;
 
 	(void)state;
-	assert_int_equal(map(t, 0, PAGE, 0, 0), 0);
-	assert_int_equal(map(t, PAGE, PAGE, 0, 0), 0);
+	assert_int_equal(map(t, 0, PAGE, 0, RW), 0);
+	assert_int_equal(map(t, PAGE, PAGE, 0, RW), 0);
 	assert_int_equal(unmap(t, 0, PAGE), 0);
 	assert_int_equal(unmap(t, PAGE, PAGE), 0);
 	/* Served one after the other: this one is answered when the last is done. */
+	assert_int_equal(map(t, 0, PAGE, 0, RW), 0);
+	assert_int_equal(unmap(t, 0, PAGE), 0);
+	/* What is for reading alone is not told. */
 	assert_int_equal(map(t, 0, PAGE, 0, 0), 0);
-	assert_int_equal(t->adds, 2);
-	assert_int_equal(t->rems, 2);
+	assert_int_equal(unmap(t, 0, PAGE), 0);
+	assert_int_equal(map(t, 0, PAGE, 0, 0), 0);
+	assert_int_equal(t->adds, 3);
+	assert_int_equal(t->rems, 3);
 	assert_int_equal(t->tables, 0);
 	clean(t);
 	rig_free(t);
 
 	t = rig_new("qemu11-slots");
-	while (map(t, n * PAGE, PAGE, 0, 0) == 0)
+	while (map(t, n * PAGE, PAGE, 0, RW) == 0)
 		n++;
 	assert_int_equal(n + t->v->mem.nregions, VU_MEM_REGIONS_MAX);
 	assert_int_equal(t->tables, n);

@@ -91,6 +91,12 @@ static struct vuf_region region_of(const struct vuf_dax *d, const struct vuf_dax
 	};
 }
 
+/* QEMU keeps read-only memory to itself. */
+static bool is_region(const struct vuf_dax *d, const struct vuf_dax_map *map)
+{
+	return d->rules->regions && map->write;
+}
+
 unsigned int vuf_dax_regions(struct vuf *v, struct vuf_region *ret, unsigned int max)
 {
 	struct vuf_dax *d = v->dax;
@@ -99,8 +105,9 @@ unsigned int vuf_dax_regions(struct vuf *v, struct vuf_region *ret, unsigned int
 	if (!d || !d->rules->regions)
 		return 0;
 	pthread_mutex_lock(&d->lock);
-	for (; n < MIN(d->nmaps, (size_t)max); n++)
-		ret[n] = region_of(d, &d->map[n]);
+	for (size_t i = 0; i < d->nmaps && n < max; i++)
+		if (is_region(d, &d->map[i]))
+			ret[n++] = region_of(d, &d->map[i]);
 	pthread_mutex_unlock(&d->lock);
 	return n;
 }
@@ -126,7 +133,7 @@ static int add_map(struct vuf_dax *d, const struct vu_shmem_map *m, int fd)
 	struct vuf_dax_map map = {m->shm_offset, m->len, m->fd_offset, write, -1};
 	int r;
 
-	if (d->rules->regions) {
+	if (is_region(d, &map)) {
 		map.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (map.fd < 0)
 			return -errno;
@@ -143,7 +150,7 @@ static int add_map(struct vuf_dax *d, const struct vu_shmem_map *m, int fd)
 	pthread_mutex_unlock(&d->lock);
 	if (r < 0)
 		fd_close(&map.fd);
-	else if (d->rules->regions)
+	else if (is_region(d, &map))
 		tell(d, &map, true);
 	return r;
 }
@@ -163,7 +170,7 @@ static int drop_map(struct vuf_dax *d, uint64_t at)
 		r = 0;
 	}
 	pthread_mutex_unlock(&d->lock);
-	if (r == 0 && d->rules->regions)
+	if (r == 0 && is_region(d, &map))
 		tell(d, &map, false);
 	fd_close(&map.fd);
 	return r;

@@ -25,7 +25,7 @@ struct vuf_dax;
  * @no_config: the window's size is its own affair (vuf_conf.dax_size); it sends no GET_SHMEM_CONFIG.
  * @refuses_past_end: a MAP that ends behind the end of its file fails.
  * @grows_empty: a MAP of an empty file makes the file as large as the mapping, which is forbidden.
- * @regions:   each mapping becomes a region of guest memory, that the back end is told.
+ * @regions:   each mapping for writing becomes a region of guest memory, that the back end is told.
  * @slots:     regions that it can have without CONFIGURE_MEM_SLOTS; 0 = any number.
  * @late:      a MAP or UNMAP is done only after it was answered.
  * @one_thread: the channel is not served while an answer on the connection is waited for.

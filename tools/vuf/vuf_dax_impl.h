@@ -11,7 +11,7 @@
 /**
  * struct vuf_dax_map - a mapping.
  * @at, @len, @fd_offset, @write: as it was asked for.
- * @fd: its file, where mappings are regions; else -1.
+ * @fd: its file, where it is a region of guest memory; else -1.
  */
 struct vuf_dax_map {
 	uint64_t at;
