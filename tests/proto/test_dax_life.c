@@ -529,45 +529,6 @@ static void paused(void **state)
 	dx_live(f, 0);
 }
 
-/* A READ whose buffer lies in the window, as O_DIRECT into a mapping makes it. */
-static void a_buffer_in_the_window(void **state)
-{
-	struct fx *f = *state;
-	struct fuse_read_in in = {.size = DX_PAGE, .offset = 5 * DX_PAGE};
-	struct fuse_open_out open;
-	struct vuf_req *q = f->q;
-	struct vuf_seg seg[3];
-	uint64_t a, b;
-
-	dx_file(f, "a", 1, DX_RANGE);
-	dx_file(f, "b", 2, DX_RANGE);
-	a = fz_walk(f, "a");
-	b = fz_walk(f, "b");
-	dx_map(f, a, 0, DX_RANGE, DX_WRITE, DX_RANGE);
-	assert_int_equal(fz_open(f, b, O_RDONLY, &open), 0);
-	in.fh = open.fh;
-	q->unique = vuf_req_begin(q, FUSE_READ, b)->unique;
-	q->opcode = FUSE_READ;
-	vuf_req_add(q, &in, sizeof(in));
-	q->out_len = sizeof(struct fuse_out_header) + DX_PAGE;
-	seg[0] = (struct vuf_seg){q->in_gpa, (uint32_t)q->in_len, false};
-	seg[1] = (struct vuf_seg){q->out_gpa, sizeof(struct fuse_out_header), true};
-	seg[2] = (struct vuf_seg){VUF_DAX_GPA + DX_RANGE + 9 * DX_PAGE, DX_PAGE, true};
-	assert_int_equal(vuf_ring_add(&f->v->ring[1], seg, 3, q), 0);
-	assert_int_equal(vuf_req_wait(q, &f->v->ring[1]), 0);
-	assert_int_equal(vuf_req_check(q), 0);
-	if (dx_rules(f)->regions) {
-		assert_int_equal(vuf_req_error(q), 0);
-		dx_is(f, DX_RANGE + 9 * DX_PAGE, 2, 5 * DX_PAGE, DX_PAGE);
-	} else {
-		/* We cannot get there; that request fails, and no other. */
-		assert_true(vuf_req_error(q) < 0);
-		dx_is(f, DX_RANGE + 9 * DX_PAGE, 1, 9 * DX_PAGE, DX_PAGE);
-	}
-	assert_int_equal(fz_release(f, b, open.fh), 0);
-	is_served(f, a, 1);
-}
-
 /* Nothing is left over of ten thousand mappings. */
 static void ten_thousand(void **state)
 {
@@ -623,7 +584,6 @@ int main(int argc, char **argv)
 		DX_TEST(answers_something_else, NULL),
 		DX_TEST(drained_while_it_waits, NULL),
 		DX_TEST(paused, NULL),
-		DX_TEST(a_buffer_in_the_window, NULL),
 		DX_TEST(ten_thousand, NULL),
 	};
 
