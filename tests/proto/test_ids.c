@@ -6,8 +6,13 @@
  * One daemon with a rule of each kind, and one without rules; both do the same, and the owners on the
  * host and in the replies tell which it was. Needs root.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fx.h"
@@ -79,19 +84,80 @@ static void owners(void **state)
 	}
 }
 
+#define ACCESS "system.posix_acl_access"
+
+struct acl {
+	struct posix_acl_xattr_header head;
+	struct posix_acl_xattr_entry entry[6];
+};
+
+/* One user and one group of this number beside the owner's, the group's and the others' entries. */
+static struct acl acl_with(uint32_t id)
+{
+	const struct posix_acl_xattr_entry entries[] = {
+		{htole16(ACL_USER_OBJ), htole16(6), htole32(UINT32_MAX)},
+		{htole16(ACL_USER), htole16(4), htole32(id)},
+		{htole16(ACL_GROUP_OBJ), htole16(4), htole32(UINT32_MAX)},
+		{htole16(ACL_GROUP), htole16(5), htole32(id)},
+		{htole16(ACL_MASK), htole16(5), htole32(UINT32_MAX)},
+		{htole16(ACL_OTHER), htole16(0), htole32(UINT32_MAX)},
+	};
+	struct acl acl = {.head.a_version = htole32(POSIX_ACL_XATTR_VERSION)};
+
+	memcpy(acl.entry, entries, sizeof(entries));
+	return acl;
+}
+
+/* Users and groups inside ACLs are translated like owners. */
+static void named_in_acls(void **state)
+{
+	struct fx *f = *state;
+	const struct opt *t = (const void *)f->opts;
+	uint64_t node;
+
+	fx_need_root();
+	fx_put(f, "file", "", 0, 0600);
+	node = fz_walk(f, "file");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const uint32_t id = cases[i].caller;
+		const struct acl set = acl_with(id);
+		const struct acl host = acl_with(t->with ? cases[i].host : id);
+		const struct acl guest = acl_with(t->with ? cases[i].guest : id);
+		struct acl got = {0};
+		int r = fz_setxattr(f, node, ACCESS, &set, sizeof(set), 0);
+
+		print_message("%s\n", cases[i].kind);
+		if (t->with && !cases[i].host) {
+			assert_int_equal(r, -EPERM);
+			continue;
+		}
+		if (r == -EOPNOTSUPP)
+			skip();
+		assert_int_equal(r, 0);
+		assert_int_equal(getxattr(fx_path(f, "file"), ACCESS, &got, sizeof(got)),
+				 sizeof(got));
+		assert_memory_equal(&got, &host, sizeof(got));
+		memset(&got, 0, sizeof(got));
+		assert_int_equal(fz_getxattr(f, node, ACCESS, &got, sizeof(got)), sizeof(got));
+		assert_memory_equal(&got, &guest, sizeof(got));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct opt with = {
 		.opts = {.args = {BOTH("map:1000:5000:100"), BOTH("squash-guest:2000:5007:100"),
 				  BOTH("forbid-guest:3000:100"), BOTH("guest:4000:6000:100"),
 				  BOTH("host:9:8:1"), BOTH("squash-host:7000:8:100"),
-				  BOTH("forbid-guest:0:0")}},
+				  BOTH("forbid-guest:0:0"), "--posix-acl"}},
 		.with = true,
 	};
-	static const struct opt without = {.with = false};
+	static const struct opt without = {.opts = {.args = {"--posix-acl"}}, .with = false};
 	const struct CMUnitTest tests[] = {
 		FX_TEST(owners, &with.opts),
 		FX_TEST(owners, &without.opts),
+		FX_TEST(named_in_acls, &with.opts),
+		FX_TEST(named_in_acls, &without.opts),
 	};
 
 	return fx_main(argc, argv, "ids", tests, ARRAY_SIZE(tests));

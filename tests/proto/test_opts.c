@@ -326,6 +326,8 @@ static const struct opt direct_io = {WITH("--allow-direct-io"), 0, O_DIRECT, tru
 static const struct opt no_direct_io = {WITH("--cache=never"), 0, O_DIRECT, false};
 static const struct opt noatime = {WITH("--preserve-noatime"), 0, O_NOATIME, true};
 static const struct opt no_noatime = {WITH("--cache=auto"), 0, O_NOATIME, false};
+static const struct opt synced = {WITH("--cache=auto"), 0, O_SYNC, true};
+static const struct opt data_synced = {WITH("--cache=never"), 0, O_DSYNC, true};
 static const struct opt writeback = {WITH("--writeback"), FUSE_WRITEBACK_CACHE, 0, true};
 static const struct opt writeback_always = {WITH("--cache=always", "-o", "writeback"),
 					    FUSE_WRITEBACK_CACHE, 0, true};
@@ -375,6 +377,8 @@ int main(int argc, char **argv)
 		OPT_TEST(kept_on_both, no_direct_io),
 		OPT_TEST(kept_on_both, noatime),
 		OPT_TEST(kept_on_both, no_noatime),
+		OPT_TEST(kept_on_both, synced),
+		OPT_TEST(kept_on_both, data_synced),
 		OPT_TEST(unaligned_and_not_direct, direct_io),
 		OPT_TEST(agreed_at_init, writeback),
 		OPT_TEST(agreed_at_init, writeback_always),
