@@ -78,6 +78,8 @@ struct inode_stripe {
  * @by_handle:   inodes are opened by their handles where that works. Constant, set before the first
  *               request.
  * @no_openat2:  openat2(2) does not exist or is not allowed here.
+ * @eager:       a lookup opens what it finds. Constant, set before the first request.
+ * @stale:       so many lookups do all the same, as something has proven stale lately.
  */
 struct inode_table {
 	struct arena arena;
@@ -94,6 +96,8 @@ struct inode_table {
 	int (*rescue)(struct inode_table *t, struct inode *ino, struct fdcache_pin *ret);
 	bool by_handle;
 	_Atomic bool no_openat2;
+	bool eager;
+	_Atomic uint32_t stale;
 	struct inode_stripe stripes[INODE_STRIPES];
 };
 

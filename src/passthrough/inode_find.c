@@ -20,6 +20,11 @@
  * two. The names are copied under the stripe's lock and may be stale a moment later; the proof
  * decides. A step that fails because the host has moved things is asked of inode_table.rescue, which
  * knows what the guest has open.
+ *
+ * A lookup leaves a descriptor for later, which mostly is never. But what the host replaces between the
+ * lookup and the first use would be stale, though its name lives, and Linux tries again only once. So
+ * lookups open what they find where the guest may keep nothing and comes back at once (@eager), and for
+ * a while after something has proven stale, which is when a guest tries again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +44,9 @@
 #define DEPTH_MAX 2048u
 /* How often idle descriptors are closed when the process's limit is lower than we were told. */
 #define EMFILE_TRIES 16
+
+/* After something has proven stale: so many lookups open what they find. */
+#define STALE_LOOKUPS 64u
 
 #define OPEN_FLAGS (O_PATH | O_NOFOLLOW | O_CLOEXEC)
 
@@ -202,17 +210,18 @@ static struct inode *record_new(struct inode_table *t, const struct inode_key *k
 
 /* What find_or_make() came to. */
 struct found {
-	struct inode *ino; /* with a reference, if @made or @renamed */
+	struct inode *ino; /* with a reference, if @made or @renamed, or asked for */
 	bool made;
 	bool renamed;
 };
 
 /*
  * The record that @key and @h say, made if there is none and @h is there, with a lookup counted. In
- * the usual case no reference is taken, only the id is read: the guest may forget it at once.
+ * the usual case no reference is taken, only the id is read: the guest may forget it at once. With
+ * @take there is one.
  */
 static bool find_or_make(struct inode_table *t, const struct inode_key *key,
-			 const struct ident_handle *h, const struct inode_at *at,
+			 const struct ident_handle *h, const struct inode_at *at, bool take,
 			 struct inode_found *ret, struct found *f)
 {
 	uint64_t hash = inode_hash(t, key->ino, key->dev, key->mount);
@@ -233,7 +242,7 @@ static bool find_or_make(struct inode_table *t, const struct inode_key *key,
 	}
 	if (ino) {
 		*ret = (struct inode_found){.id = inode_id(t, ino), .mount = ino->mount};
-		if (f->made || f->renamed) {
+		if (f->made || f->renamed || take) {
 			slots_ref(ino);
 			f->ino = ino;
 		}
@@ -288,18 +297,30 @@ static void adopt(struct inode_table *t, struct inode *ino, const struct inode_a
 	fdcache_unpin(&t->fds, &pin);
 }
 
+/* Whether this lookup opens what it finds. */
+static bool wants_fd(struct inode_table *t)
+{
+	uint32_t n = atomic_load_explicit(&t->stale, memory_order_relaxed);
+
+	/* That threads count the same one twice does not matter. */
+	if (unlikely(n))
+		atomic_store_explicit(&t->stale, n - 1, memory_order_relaxed);
+	return t->eager || n;
+}
+
 /* The slow way: by its handle, or by a descriptor where that is all there is. */
 static int lookup_slow(struct inode_table *t, const struct inode_at *at, struct statx *stx,
 		       struct inode_key *key, struct inode_found *ret, struct found *f)
 {
+	bool hold = at->name && at->fd < 0 && wants_fd(t), keep = false;
 	struct inode_at opened = *at;
 	struct ident_handle h;
 	scoped_fd int fd = -1;
-	int r = at_handle(at, &t->mounts.mounts[key->mount], &h);
+	int r = hold ? 0 : at_handle(at, &t->mounts.mounts[key->mount], &h), none = -1;
 
 	if (r < 0)
 		return r;
-	if (h.len == 0 || !at->name) {
+	if (hold || h.len == 0 || !at->name) {
 		fd = at_open(t, at);
 		if (fd < 0)
 			return fd;
@@ -311,10 +332,19 @@ static int lookup_slow(struct inode_table *t, const struct inode_at *at, struct 
 		if (r == 0)
 			r = at_handle(&opened, &t->mounts.mounts[key->mount], &h);
 	}
-	if (r == 0 && !find_or_make(t, key, &h, at, ret, f))
-		r = -ENOMEM;
+	if (r == 0) {
+		keep = h.len == 0 || !at->name;
+		if (!find_or_make(t, key, &h, at, hold, ret, f))
+			r = -ENOMEM;
+	}
 	if (r == 0 && f->made)
-		adopt(t, f->ino, at, &fd);
+		adopt(t, f->ino, at, keep ? &fd : &none);
+	if (r == 0 && hold && fd >= 0) {
+		struct fdcache_pin pin;
+
+		inode_insert(t, f->ino, fd_steal(&fd), &pin);
+		fdcache_unpin(&t->fds, &pin);
+	}
 	if (fd >= 0)
 		fdcache_release(&t->fds);
 	return r;
@@ -331,7 +361,7 @@ int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx 
 		r = key_of(t, at, ret_stx, &key);
 	if (r < 0)
 		return r;
-	if (!find_or_make(t, &key, NULL, at, ret, &f))
+	if (!find_or_make(t, &key, NULL, at, false, ret, &f))
 		r = lookup_slow(t, at, ret_stx, &key, ret, &f);
 	key_put(t, &key);
 	if (unlikely(f.renamed))
@@ -501,6 +531,8 @@ static int reopen(struct inode_table *t, struct inode *ino, struct fdcache_pin *
 		fdcache_unpin(&t->fds, &pin);
 	else
 		*ret = pin;
+	if (r == -ESTALE)
+		atomic_store_explicit(&t->stale, STALE_LOOKUPS, memory_order_relaxed);
 	return r;
 }
 

@@ -122,6 +122,7 @@ int pt_new(const struct pt_conf *conf, struct pt **ret)
 	if (r == 0) {
 		r = use_handles(pt);
 		pt->inodes.rescue = rescue;
+		pt->inodes.eager = pt->valid == 0;
 		if (r == 0)
 			r = handle_table_init(&pt->handles, pt->conf.max_handles, &pt->inodes.fds);
 		if (r == 0) {

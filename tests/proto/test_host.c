@@ -27,6 +27,10 @@ static const struct fx_opts prefer_none = {.args = {FEW, "--sandbox=none"}};
 static const struct fx_opts never = {.args = {FEW, "--sandbox=none", "--inode-file-handles=never"}};
 static const struct fx_opts plain_user = {.args = {FEW, "--sandbox=none"}, .uid = 65534};
 
+static const struct fx_opts uncached = {.args = {FEW, "--cache=never"}};
+static const struct fx_opts uncached_user = {.args = {FEW, "--sandbox=none", "--cache=never"},
+					     .uid = 65534};
+
 /* As many lookups as close all that is idle. */
 static void crowd(struct fx *f)
 {
@@ -238,6 +242,42 @@ static void another_name(void **state)
 	holds(f, node, "text");
 }
 
+/*
+ * The host replaces a file between the lookup and the use: what was found is used, as a local system call
+ * has its file once it has found it. Where entries are kept, from the first that was stale on.
+ */
+static void replaced_in_between(void **state)
+{
+	struct fx *f = *state;
+	const bool kept = f->opts != &uncached && f->opts != &uncached_user;
+	struct fuse_open_out o;
+	struct fuse_attr_out a;
+	uint64_t node;
+	char buf[8];
+
+	start(f);
+	fx_put(f, "file", "old", 3, 0644);
+	if (kept) {
+		crowd(f);
+		node = look(f, FUSE_ROOT_ID, "file");
+		crowd(f);
+		fx_put(f, "tmp", "old", 3, 0644);
+		host_rename(f, "tmp", "file", 0);
+		assert_int_equal(fz_getattr(f, node, &a), -ESTALE);
+	}
+	for (int i = 0; i < 50; i++) {
+		node = look(f, FUSE_ROOT_ID, "file");
+		fx_put(f, "tmp", "old", 3, 0644);
+		host_rename(f, "tmp", "file", 0);
+		assert_int_equal(fz_getattr(f, node, &a), 0);
+		assert_int_equal(a.attr.nlink, 0);
+		assert_int_equal(fz_open(f, node, O_RDONLY, &o), 0);
+		assert_int_equal(fz_read(f, node, o.fh, 0, buf, 8), 3);
+		assert_int_equal(fz_release(f, node, o.fh), 0);
+		fz_forget(f, node, 1);
+	}
+}
+
 #define MODE(fn, mode)                                                                 \
 	{                                                                              \
 #fn " " #mode, fn, fx_setup, fx_teardown, (void *)(uintptr_t) & (mode) \
@@ -249,9 +289,14 @@ static void another_name(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		MODES(renamed),      MODES(replaced),
-		MODES(made_anew),    MODES(moved_with_its_directory),
+		MODES(renamed),
+		MODES(replaced),
+		MODES(made_anew),
+		MODES(moved_with_its_directory),
 		MODES(another_name),
+		MODES(replaced_in_between),
+		MODE(replaced_in_between, uncached),
+		MODE(replaced_in_between, uncached_user),
 	};
 
 	return fx_main(argc, argv, "host", tests, ARRAY_SIZE(tests));
