@@ -39,6 +39,7 @@ struct diff {
 /**
  * struct conf - how a run is done; constant while it runs.
  * @fuse:     side A is a FUSE mount: the known differences of FUSE are allowed for.
+ * @btrfs:  side B is on btrfs.
  * @hostfuse: so is side B: the host's file system is FUSE.
  * @root:     the run may change its uid.
  * @xattr:    side A takes user.* attributes.
@@ -55,6 +56,7 @@ struct diff {
  */
 struct conf {
 	bool fuse;
+	bool btrfs;
 	bool hostfuse;
 	bool root;
 	bool xattr;

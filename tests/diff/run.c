@@ -29,6 +29,7 @@
 
 #define FUSE_MAGIC  0x65735546
 #define EXT_MAGIC   0xef53
+#define BTRFS_MAGIC 0x9123683e
 #define TMPFS_MAGIC 0x01021994
 
 #define SHARED_NAME "fsdiff-%d-shared"
@@ -116,6 +117,7 @@ int run_probe(struct run *run)
 		unlinkat(run->top[i], name, 0);
 	}
 	run->conf.fuse = fs[0].f_type == FUSE_MAGIC;
+	run->conf.btrfs = fs[1].f_type == BTRFS_MAGIC;
 	run->conf.hostfuse = fs[1].f_type == FUSE_MAGIC;
 	run->conf.root = run->gen.root = !geteuid();
 	/* With delayed writes stamps are the client's, as coarse as its clock, and blocks come late. */
