@@ -242,7 +242,7 @@ int vuf_set_shmem_addr(struct vuf *v, uint64_t gpa, uint64_t size)
 /* One window that starts at id 0, of a size that a BAR can have. */
 static int ask_size(struct vuf_dax *d, uint64_t *ret)
 {
-	struct vu_shmem_config c;
+	struct vu_shmem_config c = {0};
 	uint64_t size;
 	int r;
 
