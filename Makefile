@@ -8,7 +8,7 @@ PREFIX ?= /usr/local
 demo_shell := $(filter 1,$(SHELL))
 override SHELL := /bin/sh
 
-.PHONY: all deps demo check check-unit check-asan check-guest lint format install clean
+.PHONY: all deps demo check check-unit check-asan check-guest check-dax lint format install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -34,6 +34,10 @@ check-asan:
 
 check-guest:
 	@scripts/check guest
+
+# Builds a QEMU first, once: contrib/qemu.
+check-dax:
+	@scripts/check dax
 
 lint:
 	@scripts/lint

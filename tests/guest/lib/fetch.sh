@@ -94,8 +94,8 @@ next_suite() {
 	esac
 }
 
-# Make apt know the next suite, and nothing else, in a folder of its own. Sets opts, which apt then needs.
-next_apt() { # dir
+# Make apt know the next suite, or another, and nothing else, in a folder of its own. Sets opts, which apt then needs.
+next_apt() { # dir [suite]
 	local mirror
 	mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(RELEASE)' 'Created-By: Packages' |
 		awk '$2 == "main" && $3 !~ /security/ { print $1; exit }')
@@ -105,7 +105,7 @@ next_apt() { # dir
 	}
 	mkdir -p "$1/lists/partial" "$1/archives/partial" "$1/empty" || return
 	printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
-		"$mirror" "$(next_suite)" >"$1/list"
+		"$mirror" "${2:-$(next_suite)}" >"$1/list"
 	: >"$1/status"
 	opts=(-o "Dir::State=$1" -o "Dir::State::lists=$1/lists" -o "Dir::State::status=$1/status"
 		-o "Dir::Cache=$1" -o "Dir::Etc::sourcelist=$1/list" -o "Dir::Etc::sourceparts=$1/empty"
@@ -138,6 +138,46 @@ uml_next_make() {
 		LC_ALL=C sed "s|$old|$new$(printf '\\x00%.0s' $(seq $((${#old} - ${#new}))))|" \
 			"$tmp.deb/usr/bin/linux.uml" >"$tmp/linux.uml" &&
 		chmod 755 "$tmp"/* && mv "$tmp" "$UML_NEXT"
+	local status=$?
+	rm -rf "$tmp".*
+	return $status
+}
+
+# contrib/qemu's QEMU, whose vhost-user-fs-pci has a DAX window; built when it is not there. Sets QEMU.
+qemu_dax_get() {
+	local out
+	out=$("$TOP/contrib/qemu/build") || lack "no QEMU with a DAX window" || return
+	QEMU=("$out" -L /usr/share/qemu -L /usr/share/seabios)
+}
+
+# QEMU as a newer suite has it (11 or later, which can do shared memory), with the libraries that it wants. Sets QEMU.
+STOCK_SUITE=forky
+
+qemu_stock_get() {
+	local dir=$CACHE/qemu-$STOCK_SUITE
+	[ -d "$dir" ] || under_lock qemu_stock_make "$dir" || lack "no QEMU of a newer suite" || return
+	QEMU=(env "QEMU_MODULE_DIR=$dir/usr/lib/x86_64-linux-gnu/qemu" "$dir/ld.so" --library-path "$dir/lib"
+		"$dir/usr/bin/qemu-system-x86_64" -L "$dir/usr/share/qemu" -L "$dir/usr/share/seabios")
+}
+
+qemu_stock_make() { # dir
+	local tmp=$1.new opts=() deb
+	[ ! -d "$1" ] || return 0
+	printf 'guest: fetching qemu-system-x86 of %s (once)\n' "$STOCK_SUITE" >&2
+	rm -rf "$tmp" "$tmp".*
+	mkdir -p "$tmp/lib" && next_apt "$tmp.apt" "$STOCK_SUITE" || return
+	# With nothing installed, as far as apt knows here, it fetches the libraries too.
+	apt-get -qq "${opts[@]}" -o Debug::NoLocking=1 -o "APT::Sandbox::User=$(id -un)" -y --no-install-recommends \
+		--download-only install qemu-system-x86 >&2 || return
+	for deb in "$tmp.apt"/archives/*.deb; do
+		case ${deb##*/} in
+		lib* | zlib* | qemu-* | seabios* | ipxe-*) dpkg-deb -x "$deb" "$tmp" || return ;;
+		esac
+	done
+	find "$tmp/usr/lib/x86_64-linux-gnu" -maxdepth 1 -name '*.so*' -exec cp -a {} "$tmp/lib/" \; &&
+		cp -L "$tmp"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$tmp/ld.so" &&
+		find "$tmp/usr/lib" -mindepth 1 -maxdepth 2 ! -name x86_64-linux-gnu ! -name qemu -exec rm -rf {} + &&
+		"$tmp/ld.so" --library-path "$tmp/lib" "$tmp/usr/bin/qemu-system-x86_64" -version >&2 && mv "$tmp" "$1"
 	local status=$?
 	rm -rf "$tmp".*
 	return $status

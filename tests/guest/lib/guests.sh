@@ -7,7 +7,7 @@
 # its own, because User-Mode Linux leaves helper processes behind when it is killed: session_end ends all of them.
 # Sourced; needs $HERE (tests/guest), $CACHE, $WORK, $RUN, $CPU, and fetch.sh.
 
-GUESTS=(uml qemu uml-next qemu-next)
+GUESTS=(uml qemu uml-next qemu-next qemu-dax stock-dax)
 
 # In the order in which they load; one that a kernel has built in, or not at all, is left out.
 UML_MODULES=(fuse virtiofs overlay)
@@ -52,7 +52,7 @@ guest_possible() { # guest
 
 # Make ready what the guest boots from: sets INITRD, and KERNEL or UML.
 guest_prepare() { # guest
-	local modules
+	local modules next
 	INITRD=$WORK/initrd-$1
 	case $1 in
 	uml)
@@ -66,8 +66,15 @@ guest_prepare() { # guest
 		UML=(env -C "$UML_NEXT" LD_LIBRARY_PATH=. ./linux.uml)
 		modules=$UML_NEXT/modules
 		;;
-	qemu | qemu-next)
-		guest_needs qemu-system-x86_64 qemu-system-x86 && kernel_get "${1#qemu}" || return
+	qemu | qemu-next | *-dax)
+		next=${1#qemu}
+		next=${next%%*-dax}
+		guest_needs qemu-system-x86_64 qemu-system-x86 && kernel_get "$next" || return
+		case $1 in
+		qemu-dax) qemu_dax_get || return ;;
+		stock-dax) qemu_stock_get || return ;;
+		*) QEMU=(qemu-system-x86_64) ;;
+		esac
 		modules=$KERNEL/modules
 		;;
 	esac
@@ -80,7 +87,7 @@ guest_needs() { # command package
 }
 
 # Replace this process by the guest. Standard input and output are its console.
-guest_exec() { # guest socket tag queues boots
+guest_exec() { # guest socket tag queues boots window
 	local mem=768 tmp=()
 	case $1 in
 	uml | uml-next)
@@ -92,22 +99,28 @@ guest_exec() { # guest socket tag queues boots
 			loglevel=4 panic=-1 "kind=uml" ctl=tty1 "culvert=$RUN" \
 			5<"$RUN/ctl.in" 6>"$RUN/ctl.out"
 		;;
-	qemu | qemu-next)
+	qemu | qemu-next | *-dax)
 		local accel=(-accel "tcg,thread=multi,tb-size=256" -cpu max) device=vhost-user-fs-pci,id=fs,chardev=fs,queue-size=1024
 		if grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && [ -w /dev/kvm ]; then
 			accel=(-accel kvm -cpu host)
 		fi
 		[ "$4" = 1 ] || device+=,num-request-queues=$4
+		device+=,tag=$3
+		case $1 in
+		qemu-dax) device+=,cache-size=$6 ;;
+		# The device that QEMU has for trying things with: what it is, it has to be told; the rest it asks the daemon.
+		stock-dax) device=vhost-user-test-device-pci,chardev=fs,virtio-id=26,num_vqs=$(($4 + 1)),vq_size=128,config_size=44 ;;
+		esac
 		[ "$5" != 1 ] || accel+=(-no-reboot)
 		# As many CPUs as queues: emulated CPUs that wait for each other cost three times the work of one.
-		exec setsid qemu-system-x86_64 -M pc "${accel[@]}" -smp "$4" -m "$mem" \
+		exec setsid "${QEMU[@]}" -M pc "${accel[@]}" -smp "$4" -m "$mem" \
 			-object "memory-backend-memfd,id=mem,size=${mem}M,share=on" -numa node,memdev=mem \
 			-nodefaults -no-user-config -display none \
 			-kernel "$KERNEL/vmlinuz" -initrd "$INITRD" \
 			-append "console=ttyS0 loglevel=4 panic=-1 mitigations=off norandmaps kind=qemu ctl=ttyS1 culvert=$RUN" \
 			-chardev stdio,id=con,signal=off -serial chardev:con -chardev "pipe,id=ctl,path=$RUN/ctl" -serial chardev:ctl \
 			-chardev "pipe,id=mon,path=$RUN/mon" -mon chardev=mon,mode=readline \
-			-chardev "socket,id=fs,path=$2" -device "$device,tag=$3" \
+			-chardev "socket,id=fs,path=$2" -device "$device" \
 			-virtfs local,path=/,security_model=none,readonly=on,mount_tag=host,multidevs=remap
 		;;
 	esac

@@ -73,6 +73,11 @@ guest_kill() {
 	session_end "$(cat "$RUN/guest.pid")"
 }
 
+# How many parts of files QEMU has mapped into the guest's DAX window. The names that it sees are the sandbox's.
+dax_maps() {
+	awk '$2 ~ /s$/ && $5 != 0 && $6 !~ /^\/(memfd:|dev\/)/' "/proc/$(cat "$RUN/guest.pid")/maps" | wc -l
+}
+
 # A command for QEMU's monitor.
 monitor() { # words
 	printf '%s\n' "$*" >"$RUN/mon.in"

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # One run of one test in one guest. Sourced by tests/guest/run, which says how it goes.
 
-DAEMON_PID='' GUEST_SID='' RUN='' LOG='' OWN_SHARE='' TREE_TAR='' PG=''
+DAEMON_PID='' GUEST_SID='' RUN='' LOG='' OWN_SHARE='' TREE_TAR='' PG='' WINDOW=256M
 
 note() { printf '== %s\n' "$*" >>"$LOG"; }
 
@@ -42,6 +42,7 @@ daemon_start() { # options...
 	SOCKET=$RUN/fs.sock
 	# QEMU has a tag of its own; 7.1 to 8.0 must not be offered one.
 	[[ $GUEST = qemu* ]] || tag=(--tag "$TAG")
+	[[ $GUEST != *-dax ]] || tag+=(--dax-window "$WINDOW")
 	[ "$(id -u)" = 0 ] || [[ " $* " == *" --sandbox"* ]] || set -- --sandbox none "$@"
 	note "$DAEMON" --socket-path "$SOCKET" --shared-dir "$SHARE" "${tag[@]}" "$@"
 	setsid "${PIN[@]}" "$DAEMON" --socket-path "$SOCKET" --shared-dir "$SHARE" "${tag[@]}" "$@" \
@@ -92,7 +93,7 @@ guest_fifos() {
 guest_start() { # queues boots
 	guest_fifos || return
 	(
-		(guest_exec "$GUEST" "$SOCKET" "$TAG" "$@") \
+		(guest_exec "$GUEST" "$SOCKET" "$TAG" "$@" "$WINDOW") \
 			<&8 >"$RUN/console" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- &
 		echo $! >"$RUN/guest.pid.new"
 		mv "$RUN/guest.pid.new" "$RUN/guest.pid"
@@ -188,6 +189,7 @@ one_run() { # test case guest
 	MOUNT=$(header "$file" mount)
 	timeout=$(header "$file" timeout)
 	queues=$(header "$file" queues)
+	WINDOW=$(header "$file" window | grep . || echo 256M)
 	read -ra opts <<<"$(header "$file" daemon) $(header "$file" "case $CASE")"
 	if [ "$(header "$file" tree)" = yes ]; then
 		tree_get || return 1
@@ -198,7 +200,7 @@ one_run() { # test case guest
 	one_env >"$RUN/env"
 	# User-Mode Linux is one thread; it and the daemon are fastest on one CPU.
 	PIN=()
-	[[ $GUEST = qemu* ]] || PIN=(taskset -c "$CPU")
+	[[ $GUEST != uml* ]] || PIN=(taskset -c "$CPU")
 
 	one_host before
 	status=$?
@@ -253,7 +255,7 @@ one_end() {
 # A shell in a guest, on the terminal that this runs in.
 one_shell() { # guest share
 	local saved
-	TEST=- CASE=- GUEST=$1 TAG=culvert MOUNT='' SHARE=$2 PIN=()
+	TEST=- CASE=- GUEST=$1 TAG=culvert MOUNT='' SHARE=$2 PIN=() WINDOW=256M
 	RUN=$(mktemp -d "$WORK/run.XXXXXX")
 	LOG=$RUN/log
 	guest_prepare "$GUEST" || return
@@ -267,7 +269,7 @@ one_shell() { # guest share
 	guest_fifos || return
 	(
 		echo "$BASHPID" >"$RUN/guest.pid"
-		guest_exec "$GUEST" "$SOCKET" "$TAG" 1 1
+		guest_exec "$GUEST" "$SOCKET" "$TAG" 1 1 "$WINDOW"
 	)
 	[ -z "$saved" ] || stty "$saved"
 	daemon_end 10
