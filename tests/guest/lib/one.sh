@@ -219,7 +219,8 @@ one_run() { # test case guest
 		one_host after
 		status=$?
 	fi
-	[ $status = 77 ] || one_verdict $status
+	[ $status != 77 ] || return 77
+	one_verdict $status
 }
 
 # Keep the log of a run, and print its end.
