@@ -21,6 +21,7 @@ enum who { WHO_ROOT, WHO_OWNER, WHO_OTHER, WHO_COUNT };
  * @share: where @why is set, the errno that the share gives instead.
  * @why:   the reason why the share cannot give the same; NULL = it must.
  * @not_delayed: not done where the client delays writes; the reason.
+ * @stale: what is there afterwards is compared on the host alone, not in the mount; the reason.
  */
 struct row {
 	const char *setup;
@@ -29,6 +30,7 @@ struct row {
 	int share[WHO_COUNT];
 	const char *why;
 	const char *not_delayed;
+	const char *stale;
 };
 
 /**
