@@ -44,7 +44,8 @@ own_end() {
 	local n
 	cd /
 	exec 7<&- 8<&-
-	kill -KILL "${pids[@]}" 2>/dev/null
+	exec 2>/dev/null # the shell would tell of each process that is killed
+	kill -KILL "${pids[@]}"
 	umount -l "$T/m" 2>/dev/null
 	for ((n = ${#mounts[@]} - 1; n >= 0; n--)); do
 		umount -l "${mounts[n]}" 2>/dev/null
@@ -99,26 +100,6 @@ make_fs() { # name
 		pids+=($!)
 		mounts+=("$T/fs")
 		until_ok mountpoint -q fs || exit 1
-		;;
-	bindfs | fuse2fs | fuse-overlayfs)
-		command -v "$1" >/dev/null || skip "$1 is not installed"
-		mkdir below
-		case $1 in
-		bindfs)
-			loop_fs ext4 below
-			bindfs -o dev,suid below fs
-			;;
-		fuse2fs)
-			truncate -s 2G "$IMAGES/image" && mkfs.ext4 -q "$IMAGES/image" &&
-				fuse2fs -o rw,dev,suid,allow_other,default_permissions "$IMAGES/image" fs
-			;;
-		fuse-overlayfs)
-			loop_fs ext4 below
-			mkdir below/{lower,upper,work}
-			fuse-overlayfs -o lowerdir=below/lower,upperdir=below/upper,workdir=below/work,allow_other,dev,suid fs
-			;;
-		esac || skip "$1 cannot be mounted"
-		mounts+=("$T/fs")
 		;;
 	*)
 		echo "no such file system: $1"
