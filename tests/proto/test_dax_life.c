@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ static const struct dx_opts with_resets = {.with = "!(nochannel)"};
 static const struct dx_opts with_status = {.with = "@(strict|alioth)"};
 static const struct dx_opts no_channel = {.with = "nochannel"};
 static const struct dx_opts one = {.with = "strict"};
+static const struct dx_opts relisten = {.with = "strict", .fx.args = {"--relisten", "--tag=dax"}};
 static const struct dx_opts all_of_them = {.with = "!(alioth)", .window = UINT64_MAX};
 static const struct dx_opts size_zero = {
 	.with = "!(alioth)", .window = UINT64_MAX, .fx.args = {"--dax-window=0"}};
@@ -328,6 +330,42 @@ static void disconnects_while_it_waits(void **state)
 	assert_true(now_ms() - start < 5000);
 }
 
+/* With --relisten: the next front-end may be of another kind, and finds nothing of the one before. */
+static void one_front_end_after_the_other(void **state)
+{
+	static const char *const kinds[] = {"strict",       "qemu11",  "crosvm", "nochannel",
+					    "qemu11-slots", "culvert", "qemu11", "strict"};
+	struct fx *f = *state;
+	struct fx_opts *opts = (struct fx_opts *)(uintptr_t)f->opts;
+	uint64_t word = 42, node;
+	struct fuse_open_out open;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (i) {
+			if (vuf_dax_wrong(f->v))
+				fail_msg("forbidden by %s: %s", kinds[i - 1], vuf_dax_wrong(f->v));
+			fx_drop(f);
+			opts->vuf.rules = vuf_rules_named(kinds[i]);
+			fx_connect(f);
+			fx_up(f, true);
+		}
+		dx_file(f, "a", i, 65536);
+		node = fz_walk(f, "a");
+		is_served(f, node, i);
+		if (!dx_rules(f)->shmem)
+			continue;
+		dx_map(f, node, 0, DX_RANGE, DX_WRITE, DX_RANGE);
+		dx_is(f, DX_RANGE, i, 0, 65536);
+		dx_is_hole(f, 0, DX_RANGE);
+		assert_int_equal(fz_open(f, node, O_RDWR, &open), 0);
+		assert_int_equal(fz_write(f, node, open.fh, 2 * 65536 - 8, &word, 8), 8);
+		assert_int_equal(vuf_dax_read(f->v, DX_RANGE + 2 * 65536 - 8, &word, 8), 0);
+		assert_int_equal(word, 42);
+	}
+	kill(f->pid, SIGTERM);
+	assert_int_equal(fx_wait_exit(f, FX_WAIT_MS), 0);
+}
+
 /* ---- front-ends that serve badly ---- */
 
 static void refuses_all(void **state)
@@ -576,6 +614,7 @@ int main(int argc, char **argv)
 		DX_TEST(a_status_of_zero, &with_status),
 		DX_TEST(disconnects, NULL),
 		DX_TEST(disconnects_while_it_waits, NULL),
+		DX_TEST(one_front_end_after_the_other, &relisten),
 		DX_TEST(refuses_all, NULL),
 		DX_TEST(answers_late, NULL),
 		DX_TEST(never_answers, &few),
