@@ -416,12 +416,20 @@ static int check(struct request *req, size_t sent)
 	return take_body(req);
 }
 
-/* Where a front-end has to be waited for when a file has grown, its size is told by those who may. */
+/*
+ * Where the front-end has to be waited for when a file has grown, its size is told by those who may wait;
+ * so is, before anything is known of the front-end, whether a file is for the window.
+ */
 static enum fuse_class class_of(const struct request *req)
 {
 	const struct window *w = req->se->window;
+	enum window_kind kind;
 
-	if (unlikely(w) && req->row->flags & ROW_SIZE && window_kind(w) == WINDOW_STRICT)
+	if (likely(!w) || !(req->row->flags & ROW_SIZE))
+		return req->row->class;
+	kind = window_kind(w);
+	if ((kind == WINDOW_STRICT && session_has(req->se, FUSE_MAP_ALIGNMENT)) ||
+	    (kind == WINDOW_UNKNOWN && session_has(req->se, FUSE_HAS_INODE_DAX)))
 		return FUSE_MAPS;
 	return req->row->class;
 }

@@ -466,7 +466,12 @@ static int enter(struct window *w)
 
 	pthread_mutex_lock(&w->lock);
 	r = settle(w);
-	return r ? r : probe(w);
+	if (r == 0)
+		r = probe(w);
+	/* One that does not answer at all: nobody should wait for it again and again. */
+	if (r == -EINPROGRESS && w->doubt && window_kind(w) == WINDOW_UNKNOWN)
+		atomic_store(&w->kind, WINDOW_BROKEN);
+	return r;
 }
 
 static int leave(struct window *w, int r)
@@ -616,9 +621,11 @@ uint64_t window_show(struct window *w, uint64_t nodeid, uint64_t size)
 	return shown;
 }
 
-void window_probe(struct window *w)
+enum window_kind window_probe(struct window *w)
 {
-	leave(w, enter(w));
+	if (window_kind(w) == WINDOW_UNKNOWN)
+		leave(w, enter(w));
+	return window_kind(w);
 }
 
 void window_forget(struct window *w, uint64_t nodeid)

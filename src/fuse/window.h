@@ -101,7 +101,7 @@ enum window_kind {
 	WINDOW_UNKNOWN, /* it was not asked yet */
 	WINDOW_WHOLE,   /* also what is not behind the end of the file yet */
 	WINDOW_STRICT,  /* whole pages within the file only */
-	WINDOW_BROKEN,  /* nothing */
+	WINDOW_BROKEN,  /* nothing, or it does not say */
 };
 
 /** window_reset() - the front-end is gone with all that it had mapped; another may come. Never waits. */
@@ -152,8 +152,8 @@ void window_forget(struct window *w, uint64_t nodeid);
 /** window_tidy() - unmap what no living file of this session has to do with. Threads that may wait. */
 void window_tidy(struct window *w);
 
-/** window_probe() - find out what the front-end can map, unless that is known. Threads that may wait. */
-void window_probe(struct window *w);
+/** window_probe() - the same once it is known, if that can be. Threads that may wait. */
+enum window_kind window_probe(struct window *w);
 
 /** window_count() - mappings. For tests and statistics; any thread. */
 unsigned int window_count(const struct window *w);

@@ -187,9 +187,10 @@ int pt_dax_grown(struct pt *pt, uint64_t nodeid, int fd)
 											     : -EIO;
 }
 
+/* Waits for the front-end as long as nothing is known of it. */
 static bool can_show(const struct pt *pt, const struct statx *stx)
 {
-	switch (window_kind(pt->window)) {
+	switch (window_probe(pt->window)) {
 	case WINDOW_WHOLE:
 		return true;
 	case WINDOW_STRICT:

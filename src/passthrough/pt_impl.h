@@ -189,6 +189,8 @@ int pt_dax_grown(struct pt *pt, uint64_t nodeid, int fd);
 /**
  * pt_dax_attr() - FUSE_ATTR_DAX, or 0.
  * @name: of the file, or NULL: that by which the inode is known.
+ *
+ * Threads that may wait, as above.
  */
 uint32_t pt_dax_attr(struct pt *pt, uint64_t nodeid, const char *name, const struct statx *stx);
 

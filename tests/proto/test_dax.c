@@ -652,6 +652,24 @@ static void all_are_marked(void **state)
 	assert_true(is_marked(f, "small"));
 }
 
+/* Also the first file that is looked at, before it is known what a slow front-end can do. */
+static void the_first_is_marked(void **state)
+{
+	struct fx *f = *state;
+	struct fuse_init_out init;
+	uint64_t n;
+
+	fx_put(f, "file", "", 0, 0644);
+	vuf_dax_set_mood(f->v, VUF_DAX_LATE, 200);
+	assert_int_equal(vuf_fuse_init(f->v, FX_MINOR, DAX_FLAGS, &init), 0);
+	assert_true(is_marked(f, "file"));
+	/* In a later session there is nothing to be found out any more. */
+	n = vuf_dax_stats(f->v).requests;
+	assert_int_equal(vuf_fuse_init(f->v, FX_MINOR, DAX_FLAGS, &init), 0);
+	assert_true(is_marked(f, "file"));
+	assert_int_equal(vuf_dax_stats(f->v).requests, n);
+}
+
 static void none_is_marked(void **state)
 {
 	struct fx *f = *state;
@@ -718,6 +736,7 @@ static void next_front_end(void **state)
 struct any {
 	struct fx_opts opts;
 	const char *rules;
+	bool fresh; /* nothing has been mapped when the test begins */
 };
 
 /* The daemon tries its front-end out before the first; what it needs for that is not counted. */
@@ -742,7 +761,7 @@ static int setup_any(void **state)
 	any->opts.flags = DAX_FLAGS;
 	if (fx_setup(state))
 		return -1;
-	if (any->opts.vuf.rules && any->opts.vuf.rules->shmem && any->opts.args[0])
+	if (!any->fresh && any->opts.vuf.rules && any->opts.vuf.rules->shmem && any->opts.args[0])
 		first_mapping(*state);
 	return 0;
 }
@@ -766,6 +785,8 @@ int main(int argc, char **argv)
 {
 	struct any garbage = {.opts = {.args = {WINDOW}, .minor = FX_MINOR - 1}, .rules = "strict"};
 	struct any off = {.rules = "strict"};
+	struct any fresh = {
+		.opts = {.args = {WINDOW}, .no_init = true}, .rules = "strict", .fresh = true};
 	const struct CMUnitTest tests[] = {
 		EACH(map_and_write),
 		EACH(overlap_and_parts),
@@ -787,6 +808,7 @@ int main(int argc, char **argv)
 		{"no_more_of_it garbage", no_more_of_it, setup_any, teardown, &garbage},
 		TEST(marked_by_rules, "strict", "--dax=*.so,size>=8K"),
 		TEST(all_are_marked, "strict"),
+		{"the_first_is_marked", the_first_is_marked, setup_any, teardown, &fresh},
 		TEST(none_is_marked, "strict", "--dax=never"),
 		TEST(strict_marks, "qemu11"),
 		TEST(strict_marks, "qemu11", "--readonly"),

@@ -57,6 +57,7 @@ struct fe_map {
  * @fail, @doubt: one request in so many is refused, or not answered in time; 0 = none.
  * @lost:   of those a MAP is refused in the end; else they are done all the same.
  * @mute:   the outcome of those is not to be had.
+ * @off:    because they are called off, and not because it does not answer.
  * @held, @held_r: an answer that is owed.
  * @size:   bytes of the window, of which the first PAGES pages are looked at.
  * @sent:   requests.
@@ -74,6 +75,7 @@ struct fe {
 	unsigned int doubt;
 	bool lost;
 	bool mute;
+	bool off;
 	bool held;
 	int held_r;
 	unsigned int sent;
@@ -129,7 +131,7 @@ static int answer(struct fe *fe, bool map, int r, bool *ret_do)
 		*ret_do = r == 0;
 		fe->held = true;
 		fe->held_r = r;
-		return rnd_below(&fe->rnd, 2) ? -EINTR : -EINPROGRESS;
+		return fe->off || rnd_below(&fe->rnd, 2) ? -EINTR : -EINPROGRESS;
 	}
 	return r;
 }
@@ -193,7 +195,7 @@ static int fe_outcome(void *owner)
 
 	assert_true(fe->held);
 	if (fe->mute)
-		return rnd_below(&fe->rnd, 2) ? -ECANCELED : -EINPROGRESS;
+		return fe->off || rnd_below(&fe->rnd, 2) ? -ECANCELED : -EINPROGRESS;
 	fe->held = false;
 	return fe->held_r;
 }
@@ -664,17 +666,30 @@ static void broken(void **state)
 	window_reset(fe.w);
 	fe.fail = 0;
 	fe.doubt = 1;
-	fe.mute = true;
-	fe.rnd = 1;
-	assert_true(setup(&fe, 1, 0, 0, 8, true) < 0);
+	fe.mute = fe.off = true;
+	assert_int_equal(setup(&fe, 1, 0, 0, 8, true), -EAGAIN);
 	assert_int_equal(fe.sent, 1);
-	assert_true(setup(&fe, 1, 0, 0, 8, true) < 0);
+	assert_int_equal(setup(&fe, 1, 0, 0, 8, true), -EAGAIN);
 	assert_int_equal(fe.sent, 1);
-	assert_int_equal(window_kind(fe.w), WINDOW_UNKNOWN);
+	assert_int_equal(window_probe(fe.w), WINDOW_UNKNOWN);
 	fe.mute = false;
 	fe.doubt = 0;
+	assert_int_equal(window_probe(fe.w), WINDOW_WHOLE);
 	assert_int_equal(setup(&fe, 1, 0, 0, 8, true), 0);
 	assert_int_equal(fe.n, 1);
+	/* One that does not answer is not asked again. */
+	window_reset(fe.w);
+	fe.n = fe.sent = 0;
+	fe.doubt = 1;
+	fe.mute = true;
+	fe.off = false;
+	while (window_probe(fe.w) == WINDOW_UNKNOWN)
+		;
+	assert_int_equal(fe.sent, 1);
+	assert_int_equal(window_kind(fe.w), WINDOW_BROKEN);
+	assert_int_equal(window_probe(fe.w), WINDOW_BROKEN);
+	assert_int_equal(setup(&fe, 1, 0, 0, 8, true) < 0, true);
+	assert_int_equal(fe.sent, 1);
 	fe_done(&fe);
 }
 
