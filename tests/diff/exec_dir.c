@@ -183,8 +183,9 @@ static int scan_all(int dir, struct scan *sc)
 	int r = 0;
 
 	while (buf && fd >= 0 && !r && (n = syscall(SYS_getdents64, fd, buf, SCAN_BUF)) > 0)
-		for (ssize_t at = 0; at < n && !r; at += ((struct dirent64 *)(buf + at))->d_reclen)
-			r = scan_add(sc, (struct dirent64 *)(buf + at));
+		for (ssize_t at = 0; at < n && !r;
+		     at += ((struct dirent64 *)(void *)(buf + at))->d_reclen)
+			r = scan_add(sc, (struct dirent64 *)(void *)(buf + at));
 	if (fd >= 0)
 		close(fd);
 	free(buf);
