@@ -114,6 +114,16 @@ bool fx_packed(void);
 /** fx_sanitized() - whether this build is slow because it is sanitized; so is the daemon's. */
 bool fx_sanitized(void);
 
+/** fx_tsan() - whether it is sanitized for races. */
+bool fx_tsan(void);
+
+/**
+ * fx_fds_flat() - whether so many descriptors are as many as before.
+ *
+ * ThreadSanitizer has a helper that names functions, to which it talks from the first suppressed race on.
+ */
+bool fx_fds_flat(unsigned int before, unsigned int now);
+
 /** fx_spawn() - start the daemon with these words after its name; NULL at the end. */
 void fx_spawn(struct fx *f, const char *const *argv);
 
