@@ -4,6 +4,7 @@
 #define CULVERT_FD_H
 
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -23,6 +24,14 @@ static inline int fd_steal(int *fd)
 }
 
 /**
+ * fd_close_others() - close all descriptors but 0 to 2 and @keep (-1 = none).
+ *
+ * Single-threaded process, before it has opened anything: what a launcher left open by mistake would
+ * lead out of the sandbox.
+ */
+void fd_close_others(int keep);
+
+/**
  * fd_signal() - add one to an eventfd. Any thread.
  *
  * A full counter is no error, but would block: set what a peer passes non-blocking first.
@@ -31,6 +40,15 @@ void fd_signal(int evfd);
 
 /** fd_drain() - set a non-blocking eventfd back to zero. Any thread. */
 void fd_drain(int evfd);
+
+/** fd_stat() - device, inode, mode (0 for an anonymous file) and size; the rest is 0. 0 or -errno. */
+int fd_stat(int fd, struct stat *ret);
+
+/** fd_send() - send(2), without SIGPIPE; it is one system call less to allow. Bytes or -errno. */
+ssize_t fd_send(int sock, const void *buf, size_t len, int flags);
+
+/** fd_recv() - recv(2); descriptors that come with it are dropped. Bytes or -errno. */
+ssize_t fd_recv(int sock, void *buf, size_t len, int flags);
 
 /**
  * fd_sendmsg() - send all bytes, with descriptors on the first, over a stream socket.

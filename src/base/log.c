@@ -62,10 +62,10 @@ void log_init(enum log_level level, enum log_sink sink)
 	sink_used = sink;
 	pid_shown = (int)getpid();
 	fd_close(&syslog_sock);
-	if (sink == LOG_SINK_SYSLOG) {
-		tzset();
+	/* Now, not with the first line: it reads a file, and that may be out of reach then. */
+	tzset();
+	if (sink == LOG_SINK_SYSLOG)
 		syslog_sock = open_syslog();
-	}
 }
 
 bool log_on(enum log_level level)
@@ -156,12 +156,13 @@ static size_t stamp_syslog(enum log_level level, char *line, size_t size)
 				     "%.64s[%d]: ", program_invocation_short_name, pid_shown);
 }
 
+/* seccomp: poll, write */
 static void put_stderr(const char *line, size_t len)
 {
 	struct pollfd pfd = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t n;
 
-	if (send(STDERR_FILENO, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != ENOTSOCK)
+	if (fd_send(STDERR_FILENO, line, len, MSG_DONTWAIT) != -ENOTSOCK)
 		return;
 	pthread_mutex_lock(&write_lock);
 	/* A pipe without a reader is an error here, and writing to it would raise SIGPIPE. */
@@ -193,7 +194,7 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	at = append(line, at, sizeof(line) - 4, text, MIN((size_t)n, sizeof(text) - 1));
 	if (to_syslog) {
 		if (syslog_sock >= 0)
-			send(syslog_sock, line, at, MSG_DONTWAIT | MSG_NOSIGNAL);
+			fd_send(syslog_sock, line, at, MSG_DONTWAIT);
 	} else {
 		line[at++] = '\n';
 		put_stderr(line, at);

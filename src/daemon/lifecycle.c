@@ -24,12 +24,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -63,6 +65,7 @@
  * @tidy:      on its way to @maps while @tidying.
  * @stop_fd:   eventfd: end.
  * @over:      the watcher shall end, too.
+ * @timer:     SIGALRM for the watcher.
  * @conn:      a copy of the connection's descriptor, to wait on and to cut it by; -1 = none. Under
  *             @conn_lock for the watcher, which cuts it. Only the control thread changes it.
  * @relisten:  a front-end's end is not the daemon's.
@@ -84,6 +87,7 @@ struct life {
 	bool lost;
 	int stop_fd;
 	_Atomic bool over;
+	timer_t timer;
 	pthread_t watcher;
 };
 
@@ -126,6 +130,7 @@ static void set_conn(struct life *life, int fd)
 	pthread_mutex_unlock(&life->conn_lock);
 }
 
+/* seccomp: shutdown */
 static void cut_conn(struct life *life)
 {
 	pthread_mutex_lock(&life->conn_lock);
@@ -136,6 +141,18 @@ static void cut_conn(struct life *life)
 
 /* ---- the watcher ---- */
 
+/* alarm(3), without a system call of its own: whether it was set before. 0 = not any more. */
+/* seccomp: timer_settime */
+static bool alarm_in(const struct life *life, unsigned int seconds)
+{
+	const struct itimerspec in = {.it_value.tv_sec = seconds};
+	struct itimerspec old = {0};
+
+	timer_settime(life->timer, 0, &in, &old);
+	return old.it_value.tv_sec || old.it_value.tv_nsec;
+}
+
+/* seccomp: prctl 0==PR_SET_NAME, rt_sigtimedwait */
 static void *watch(void *arg)
 {
 	struct life *life = arg;
@@ -159,7 +176,7 @@ static void *watch(void *arg)
 		told = true;
 		log_info("ending: signal %d (%s)", sig, strsignal(sig));
 		fd_signal(life->stop_fd);
-		alarm(SIGNAL_SECONDS);
+		alarm_in(life, SIGNAL_SECONDS);
 		/* It may be waiting for room for an answer. */
 		cut_conn(life);
 	}
@@ -167,7 +184,7 @@ static void *watch(void *arg)
 
 static void end_watcher(struct life *life)
 {
-	alarm(0);
+	alarm_in(life, 0);
 	atomic_store(&life->over, true);
 	pthread_kill(life->watcher, SIGALRM);
 	pthread_join(life->watcher, NULL);
@@ -355,6 +372,7 @@ static bool stopped(const struct life *life)
 }
 
 /* Wait for a front-end. Returns 1 and the connection, 0 when told to end, or -errno. */
+/* seccomp: poll, accept4, fcntl 1==F_DUPFD_CLOEXEC */
 static int accept_one(struct life *life, int *ret_conn)
 {
 	struct pollfd pfd[] = {
@@ -434,8 +452,8 @@ static bool serve(struct life *life)
 static void disconnect(struct life *life)
 {
 	/* Keeps the watcher's earlier and shorter time, if a signal has come. */
-	if (alarm(END_SECONDS) > 0)
-		alarm(SIGNAL_SECONDS);
+	if (alarm_in(life, END_SECONDS))
+		alarm_in(life, SIGNAL_SECONDS);
 	/* Let the front-end know at once, whatever the rest takes. */
 	cut_conn(life);
 	if (life->dev)
@@ -459,10 +477,10 @@ static int renew(struct life *life, const struct options *o)
 		life->maps = NULL;
 		r = make_pools(life, o);
 	}
-	alarm(0);
+	alarm_in(life, 0);
 	/* A signal's time may have been cut off by that. */
 	if (stopped(life))
-		alarm(SIGNAL_SECONDS);
+		alarm_in(life, SIGNAL_SECONDS);
 	return r;
 }
 
@@ -502,9 +520,11 @@ static int serve_all(struct life *life, const struct options *o)
 	}
 }
 
+/* seccomp: timer_create */
 int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 {
 	struct life life = {.listener = l, .conn = -1, .stop_fd = -1, .relisten = o->relisten};
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 	int r;
 
 	r = session_init(&life.se, &pt_ops, pt);
@@ -514,6 +534,8 @@ int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 		life.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = life.stop_fd < 0 ? -errno : 0;
 	}
+	if (r == 0)
+		r = timer_create(CLOCK_MONOTONIC, &ev, &life.timer) < 0 ? -errno : 0;
 	if (r == 0)
 		r = -pthread_create(&life.watcher, NULL, watch, &life);
 	if (r < 0) {

@@ -163,6 +163,8 @@ void listener_release(struct listener *l)
 	fd_close(&l->pid_fd);
 }
 
+/* seccomp: unlinkat */
+/* seccomp[keeper]: unlinkat */
 void listener_cleanup(void *arg)
 {
 	const struct listener *l = arg;

@@ -85,6 +85,7 @@ static struct pool_task *take(struct pool *pool)
 	return task;
 }
 
+/* seccomp: prctl 0==PR_SET_NAME */
 static void *pool_main(void *arg)
 {
 	struct pool *pool = arg;

@@ -353,6 +353,7 @@ static bool serve(struct queue *q)
 }
 
 /* Watch the descriptors of now. By the thread, as the owner. */
+/* seccomp: epoll_create1, epoll_ctl */
 static void watch(struct queue *q)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
@@ -373,6 +374,7 @@ static void watch(struct queue *q)
 	q->epfd = fd_steal(&epfd);
 }
 
+/* seccomp: epoll_wait, poll */
 static void sleep_until_told(struct queue *q)
 {
 	struct epoll_event ev[2];
@@ -402,6 +404,7 @@ static void leave(struct queue *q)
 	pthread_mutex_unlock(&q->lock);
 }
 
+/* seccomp: prctl 0==PR_SET_NAME */
 static void *queue_main(void *arg)
 {
 	struct queue *q = arg;
@@ -534,6 +537,7 @@ static int start_thread(struct queue *q)
 }
 
 /* What a ring with @size descriptors needs; no ring is served meanwhile, so nothing is away. */
+/* seccomp: eventfd2 */
 static int prepare(struct queue *q, unsigned int size)
 {
 	unsigned int limit = q->qs->conf.max_pending;

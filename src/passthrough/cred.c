@@ -47,20 +47,12 @@
 struct cred_home {
 	bool known;
 	bool lost; /* a way back has failed */
-	uint32_t uid;
-	uint32_t gid;
-	struct __user_cap_data_struct caps[CAP_WORDS];
+	struct cred_ids ids;
 };
 
 static _Thread_local struct cred_home home;
 
-static int caps_get(struct __user_cap_data_struct *caps)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-
-	return syscall(SYS_capget, &head, caps) < 0 ? -errno : 0;
-}
-
+/* seccomp: capset */
 static int caps_set(const struct __user_cap_data_struct *caps)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -75,37 +67,47 @@ static bool has(const struct __user_cap_data_struct *caps, int cap, bool permitt
 	return (permitted ? word->permitted : word->effective) & CAP_TO_MASK(cap);
 }
 
+int cred_ids_get(struct cred_ids *ret)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct cred_ids ids = {.uid = geteuid(), .gid = getegid()};
+
+	if (syscall(SYS_capget, &head, ids.caps) < 0)
+		return -errno;
+	*ret = ids;
+	return 0;
+}
+
 static int home_note(void)
 {
 	int r;
 
 	if (likely(home.known))
 		return 0;
-	r = caps_get(home.caps);
-	if (r < 0)
-		return r;
-	home.uid = geteuid();
-	home.gid = getegid();
-	home.known = true;
-	return 0;
+	r = cred_ids_get(&home.ids);
+	home.known = r == 0;
+	return r;
 }
 
-int cred_thread_init(void)
+int cred_thread_init(const struct cred_ids *ids)
 {
 	if (syscall(NR_SETGROUPS, 0, NULL) < 0 && errno != EPERM)
 		return -errno;
-	home.known = home.lost = false;
+	home = (struct cred_home){.known = ids != NULL};
+	if (ids)
+		home.ids = *ids;
 	return home_note();
 }
 
 /* Put back what @c says. */
+/* seccomp: setresuid, setresgid, setgroups */
 static int go_home(const struct cred *c)
 {
-	if (c->uid && syscall(NR_SETRESUID, -1, home.uid, -1) < 0)
+	if (c->uid && syscall(NR_SETRESUID, -1, home.ids.uid, -1) < 0)
 		return -errno;
-	if ((c->caps || (c->widened && home.uid != 0)) && caps_set(home.caps) < 0)
+	if ((c->caps || (c->widened && home.ids.uid != 0)) && caps_set(home.ids.caps) < 0)
 		return -errno;
-	if (c->gid && syscall(NR_SETRESGID, -1, home.gid, -1) < 0)
+	if (c->gid && syscall(NR_SETRESGID, -1, home.ids.gid, -1) < 0)
 		return -errno;
 	if (c->group && syscall(NR_SETGROUPS, 0, NULL) < 0)
 		return -errno;
@@ -152,7 +154,7 @@ int cred_begin(struct cred *c, uint32_t uid, uint32_t gid, uint32_t group)
 		else if (refused() != -EPERM)
 			return -errno;
 	}
-	if (gid != 0 && gid != home.gid) {
+	if (gid != 0 && gid != home.ids.gid) {
 		if (syscall(NR_SETRESGID, -1, gid, -1) < 0) {
 			r = refused();
 			cred_end(c);
@@ -160,7 +162,7 @@ int cred_begin(struct cred *c, uint32_t uid, uint32_t gid, uint32_t group)
 		}
 		c->gid = true;
 	}
-	if (uid != 0 && uid != home.uid) {
+	if (uid != 0 && uid != home.ids.uid) {
 		if (syscall(NR_SETRESUID, -1, uid, -1) < 0) {
 			r = refused();
 			cred_end(c);
@@ -175,10 +177,14 @@ bool cred_widen(struct cred *c)
 {
 	struct __user_cap_data_struct caps[CAP_WORDS];
 
-	if (!c->uid || c->widened || !has(home.caps, CAP_DAC_OVERRIDE, true))
+	if (!c->uid || c->widened || !has(home.ids.caps, CAP_DAC_OVERRIDE, true))
 		return false;
-	if (caps_get(caps) < 0)
-		return false;
+	/* Leaving uid 0 has emptied the effective set. */
+	for (unsigned int i = 0; i < CAP_WORDS; i++) {
+		caps[i] = home.ids.caps[i];
+		if (home.ids.uid == 0)
+			caps[i].effective = 0;
+	}
 	caps[CAP_TO_INDEX(CAP_DAC_OVERRIDE)].effective |= CAP_TO_MASK(CAP_DAC_OVERRIDE);
 	if (caps_set(caps) < 0)
 		return false;
@@ -201,12 +207,12 @@ void cred_kill(struct cred *c, uint32_t gid)
 	struct __user_cap_data_struct caps[CAP_WORDS];
 
 	*c = (struct cred){0};
-	if (find_home() < 0 || !has(home.caps, CAP_FSETID, false))
+	if (find_home() < 0 || !has(home.ids.caps, CAP_FSETID, false))
 		return;
 	for (unsigned int i = 0; i < CAP_WORDS; i++)
-		caps[i] = home.caps[i];
+		caps[i] = home.ids.caps[i];
 	caps[CAP_TO_INDEX(CAP_FSETID)].effective &= ~CAP_TO_MASK(CAP_FSETID);
 	/* The group first: it takes CAP_SETGID, and keeps the capabilities. */
-	c->gid = gid != home.gid && syscall(NR_SETRESGID, -1, gid, -1) == 0;
+	c->gid = gid != home.ids.gid && syscall(NR_SETRESGID, -1, gid, -1) == 0;
 	c->caps = caps_set(caps) == 0;
 }

@@ -3,6 +3,7 @@
 #ifndef CULVERT_CRED_H
 #define CULVERT_CRED_H
 
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,12 +27,27 @@ struct cred {
 };
 
 /**
- * cred_thread_init() - prepare the calling thread: no supplementary groups, where that is allowed.
- *
- * Notes the thread's ids and capabilities, which stay as they are between requests from here on.
- * Returns 0 or a negative errno. Every thread that runs requests, once.
+ * struct cred_ids - what a thread is between requests.
+ * @uid, @gid: effective ones.
+ * @caps:      permitted, effective and inheritable capabilities.
  */
-int cred_thread_init(void);
+struct cred_ids {
+	uint32_t uid;
+	uint32_t gid;
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+};
+
+/** cred_ids_get() - what the calling thread is now. 0 or a negative errno. */
+int cred_ids_get(struct cred_ids *ret);
+
+/**
+ * cred_thread_init() - prepare the calling thread: no supplementary groups, where that is allowed.
+ * @ids: what the thread is, as all are that this process starts; NULL: ask the kernel.
+ *
+ * That is what it stays between requests from here on. Returns 0 or a negative errno. Every thread that
+ * runs requests, once.
+ */
+int cred_thread_init(const struct cred_ids *ids);
 
 /**
  * cred_begin() - become the caller, in this thread alone.

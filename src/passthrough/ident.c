@@ -150,6 +150,7 @@ uint64_t ident_mount_key(const struct statx *stx)
 	return KEY_IS_DEVICE | ident_dev(stx);
 }
 
+/* seccomp: statx */
 int ident_stat(int dirfd, const char *name, int at, struct statx *ret)
 {
 	if (statx(dirfd, name, at | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
@@ -158,6 +159,7 @@ int ident_stat(int dirfd, const char *name, int at, struct statx *ret)
 	return 0;
 }
 
+/* seccomp: name_to_handle_at */
 static int handle_try(int dirfd, const char *name, int flags, struct ident_handle *ret)
 {
 	union {

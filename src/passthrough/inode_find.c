@@ -50,6 +50,7 @@
 
 #define OPEN_FLAGS (O_PATH | O_NOFOLLOW | O_CLOEXEC)
 
+/* seccomp: openat2, openat */
 static int open_component(struct inode_table *t, int dirfd, const char *name)
 {
 	struct open_how how = {

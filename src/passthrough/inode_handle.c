@@ -32,6 +32,7 @@ union handle {
 	uint8_t bytes[sizeof(struct file_handle) + IDENT_HANDLE_MAX];
 };
 
+/* seccomp[handles]: open_by_handle_at */
 static int open_handle(int mount_fd, uint16_t type, const void *bytes, uint8_t len)
 {
 	union handle h = {.head = {.handle_bytes = len, .handle_type = type}};

@@ -83,6 +83,7 @@ struct lock_owner *lock_owner_find(struct pt *pt, uint64_t node, uint64_t owner)
  * Any lock should be possible on it, whatever handle comes next. Files that cannot be written may
  * still be locked for reading.
  */
+/* seccomp: openat */
 static int open_description(struct pt *pt, int fd)
 {
 	static const int modes[] = {O_RDWR, O_RDONLY, O_WRONLY};
@@ -168,6 +169,7 @@ int lock_owner_get(struct pt *pt, const struct pt_file *file, const struct fuse_
 	return r;
 }
 
+/* seccomp: fcntl 1==F_OFD_SETLK */
 static int unlock_all(const struct lock_owner *own)
 {
 	struct flock fl = {.l_type = F_UNLCK, .l_whence = SEEK_SET};

@@ -57,6 +57,7 @@ int lock_waits_init(struct lock_waits *ws, unsigned int max)
 }
 
 /* Under the lock. */
+/* seccomp: timer_settime */
 static void cancel(struct lock_wait *w)
 {
 	const struct itimerspec now = {{0, REPEAT_NS}, {0, 1}};
@@ -115,6 +116,7 @@ static int block(struct lock_wait *w)
 	return r;
 }
 
+/* seccomp: prctl 0==PR_SET_NAME, gettid, timer_create, timer_delete */
 static void *wait_main(void *arg)
 {
 	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMAX};

@@ -117,8 +117,10 @@ int pt_new(const struct pt_conf *conf, struct pt **ret)
 	pt->conf.max_fds = MAX(FD_MIN, MIN(pt->conf.max_fds, FD_MAX));
 	if (!pt->conf.max_handles || pt->conf.max_handles > pt->conf.max_fds)
 		pt->conf.max_handles = pt->conf.max_fds;
-	r = inode_table_init(&pt->inodes, conf->root_fd, pt->conf.proc_fd_fd, pt->conf.max_inodes,
-			     pt->conf.max_fds);
+	r = cred_ids_get(&pt->ids);
+	if (r == 0)
+		r = inode_table_init(&pt->inodes, conf->root_fd, pt->conf.proc_fd_fd,
+				     pt->conf.max_inodes, pt->conf.max_fds);
 	if (r == 0) {
 		r = use_handles(pt);
 		pt->inodes.rescue = rescue;
@@ -263,6 +265,7 @@ int pt_find(struct pt *pt, const struct pt_node *dir, const char *name, int fd,
 	return 0;
 }
 
+/* seccomp: openat */
 int pt_reopen(struct pt *pt, const struct pt_node *node, int flags)
 {
 	const struct pt_fdname name = pt_fdname(node->pin.fd);
@@ -380,6 +383,7 @@ static void pt_destroy(void *be)
 	atomic_store(&pt->agreed, 0);
 }
 
+/* seccomp: unshare 0==CLONE_FS, umask */
 static int pt_thread_init(void *be)
 {
 	struct pt *pt = be;
@@ -387,9 +391,9 @@ static int pt_thread_init(void *be)
 	if (unshare(CLONE_FS) < 0)
 		return -errno;
 	umask(0);
-	if (fchdir(pt->conf.proc_fd_fd) < 0)
+	if (!pt->conf.in_proc && fchdir(pt->conf.proc_fd_fd) < 0)
 		return -errno;
-	return cred_thread_init();
+	return cred_thread_init(&pt->ids);
 }
 
 static void pt_forget(void *be, uint64_t nodeid, uint64_t nlookup)

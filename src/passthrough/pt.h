@@ -37,6 +37,7 @@ enum pt_handles {
  * @root_fd:      O_PATH descriptor of the shared directory; duplicated.
  * @proc_fd_fd:   O_PATH directory descriptor of this process's /proc/self/fd, opened in this very
  *                process; duplicated. Threads that run requests stand in it.
+ * @in_proc:      those that start one do, too: then it need not be changed.
  * @cache:        what the guest may cache.
  * @xattr:        extended attributes are passed through.
  * @xattrmap:     names of extended attributes on the host, or NULL: the guest's. Stays the caller's, and
@@ -67,6 +68,7 @@ enum pt_handles {
 struct pt_conf {
 	int root_fd;
 	int proc_fd_fd;
+	bool in_proc;
 	enum pt_cache cache;
 	bool xattr;
 	const struct xattrmap *xattrmap;

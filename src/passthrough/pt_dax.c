@@ -38,6 +38,7 @@
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #endif
 
+/* seccomp: fstatfs */
 static bool copies_up(int fd)
 {
 	struct statfs st;
@@ -138,8 +139,9 @@ int pt_setupmapping(struct request *req, uint64_t nodeid, const struct fuse_setu
 	fd = open_file(pt, &node, &part.write);
 	if (fd < 0)
 		return fd;
-	r = fstat(fd, &st) < 0 ? -errno
-			       : window_setup(pt->window, &part, fd, (uint64_t)st.st_size, session);
+	r = fd_stat(fd, &st);
+	if (r == 0)
+		r = window_setup(pt->window, &part, fd, (uint64_t)st.st_size, session);
 	close_file(pt, fd);
 	return r;
 }
@@ -165,11 +167,13 @@ uint64_t pt_dax_size(struct pt *pt, uint64_t nodeid, uint64_t size)
 int pt_dax_may_grow(struct pt *pt, uint64_t nodeid, int fd, uint64_t end)
 {
 	struct stat st;
+	int r;
 
 	if (!grows(pt, nodeid))
 		return 0;
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	r = fd_stat(fd, &st);
+	if (r < 0)
+		return r;
 	if (end <= (uint64_t)st.st_size)
 		return 0;
 	return window_can_show(pt->window, nodeid, end) ? 0 : -EIO;
@@ -178,11 +182,13 @@ int pt_dax_may_grow(struct pt *pt, uint64_t nodeid, int fd, uint64_t end)
 int pt_dax_grown(struct pt *pt, uint64_t nodeid, int fd)
 {
 	struct stat st;
+	int r;
 
 	if (!grows(pt, nodeid))
 		return 0;
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	r = fd_stat(fd, &st);
+	if (r < 0)
+		return r;
 	return window_show(pt->window, nodeid, (uint64_t)st.st_size) == (uint64_t)st.st_size ? 0
 											     : -EIO;
 }

@@ -70,6 +70,7 @@ static int add(struct reader *rd, const struct dirent64 *de)
 }
 
 /* Fill the reply from where the descriptor stands. Under the handle's lock. */
+/* seccomp: getdents64, lseek */
 static int fill(struct reader *rd, struct handle_file *file)
 {
 	char buf[BATCH_MAX] __attribute__((aligned(8)));

@@ -24,6 +24,7 @@
  * @capability: the host's name of security.capability where the map gives it another, so that the
  *           host's kernel does not know to remove it when a file changes; else empty. Constant.
  * @window:  the DAX window, where a session had one; set at INIT, with the queues quiesced.
+ * @ids:     what all threads are between requests; constant.
  * @agreed:  INIT flags of the session. Written while the queues are quiesced.
  */
 struct pt {
@@ -32,6 +33,7 @@ struct pt {
 	char capability[XATTRMAP_NAME_SIZE];
 	_Atomic uint64_t agreed;
 	struct window *window;
+	struct cred_ids ids;
 	struct inode_table inodes;
 	struct handle_table handles;
 	struct pt_locks locks;

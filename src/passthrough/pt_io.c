@@ -32,22 +32,23 @@
 #define VEC_MAX  512u
 #define COPY_MAX 0x7ffff000u /* what one system call moves at most */
 
-/* The kernel is quicker with one buffer than with an array of one. */
+/* seccomp: preadv */
 static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, off_t off)
 {
-	return n == 1 ? pread(fd, vec->iov_base, vec->iov_len, off) : preadv(fd, vec, (int)n, off);
+	return preadv(fd, vec, (int)n, off);
 }
 
+/* seccomp: pwritev2 */
 static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, off_t off, int flags)
 {
-	return n == 1 && !flags ? pwrite(fd, vec->iov_base, vec->iov_len, off)
-				: pwritev2(fd, vec, (int)n, off, flags);
+	return pwritev2(fd, vec, (int)n, off, flags);
 }
 
 /*
  * The file behind a handle without O_DIRECT, where that came with the open and not with this request.
  * Only with a file that the handle may be used for in that way. A descriptor to close, or -errno.
  */
+/* seccomp: openat */
 static int undirect(const struct pt *pt, const struct pt_file *file, uint32_t flags, int mode)
 {
 	const uint32_t had = file->ref.rec->flags;
@@ -171,6 +172,7 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 	return unlikely(r) && n > 0 ? r : n;
 }
 
+/* seccomp: fsync, fdatasync */
 static int sync_fd(int fd, bool datasync)
 {
 	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
@@ -205,6 +207,7 @@ static void kill_for(const struct request *req, struct cred *cred)
 		pt_kill(req, cred);
 }
 
+/* seccomp: fallocate */
 int pt_fallocate(struct request *req, uint64_t nodeid, const struct fuse_fallocate_in *in)
 {
 	struct pt *pt = req_backend(req);
@@ -228,6 +231,7 @@ int pt_fallocate(struct request *req, uint64_t nodeid, const struct fuse_falloca
 	return r ? r : pt_dax_grown(pt, nodeid, file.ref.file->fd);
 }
 
+/* seccomp: lseek */
 int pt_lseek(struct request *req, uint64_t nodeid, const struct fuse_lseek_in *in,
 	     uint64_t *ret_off)
 {
@@ -254,16 +258,19 @@ static int copy_may_grow(struct pt *pt, const struct pt_file *src, const struct 
 {
 	struct stat st;
 	uint64_t left;
+	int r;
 
 	if (likely(!pt_has(pt, FUSE_MAP_ALIGNMENT)))
 		return 0;
-	if (fstat(src->ref.file->fd, &st) < 0)
-		return -errno;
+	r = fd_stat(src->ref.file->fd, &st);
+	if (r < 0)
+		return r;
 	left = (uint64_t)st.st_size - MIN((uint64_t)st.st_size, in->off_in);
 	return pt_dax_may_grow(pt, in->nodeid_out, dst->ref.file->fd,
 			       in->off_out + MIN(in->len, left));
 }
 
+/* seccomp: copy_file_range */
 ssize_t pt_copy_file_range(struct request *req, uint64_t nodeid,
 			   const struct fuse_copy_file_range_in *in)
 {

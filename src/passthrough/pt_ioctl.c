@@ -47,6 +47,7 @@ static const struct command *command_of(uint32_t cmd)
 }
 
 /* 0, or -EPERM for a change of the project. */
+/* seccomp: ioctl 1==FS_IOC_GETFLAGS */
 static int check_flags(int fd, const void *in)
 {
 	int now, flags;
@@ -57,6 +58,7 @@ static int check_flags(int fd, const void *in)
 	return (now ^ flags) & FS_PROJINHERIT_FL ? -EPERM : 0;
 }
 
+/* seccomp: ioctl 1==FS_IOC_FSGETXATTR */
 static int check_fsxattr(int fd, const void *in)
 {
 	struct fsxattr now, attr;
@@ -70,6 +72,7 @@ static int check_fsxattr(int fd, const void *in)
 		       : 0;
 }
 
+/* seccomp: ioctl 1==FS_IOC_SETFLAGS, ioctl 1==FS_IOC_FSSETXATTR */
 static int change(struct request *req, int fd, const struct command *c, const void *in)
 {
 	struct fsxattr buf; /* the largest, and aligned */
@@ -86,6 +89,7 @@ static int change(struct request *req, int fd, const struct command *c, const vo
 	return r;
 }
 
+/* seccomp: ioctl 1==FS_IOC_GETFLAGS, ioctl 1==FS_IOC_FSGETXATTR, ioctl 1==FS_IOC_GETVERSION */
 ssize_t pt_ioctl(struct request *req, uint64_t nodeid, const struct fuse_ioctl_in *in,
 		 const void *data, void *ret)
 {

@@ -86,6 +86,7 @@ static void settle(struct pt *pt, const struct pt_file *file, struct lock_owner 
 	lock_owner_put(pt, own);
 }
 
+/* seccomp: fcntl 1==F_OFD_SETLK, fcntl 1==F_OFD_SETLKW */
 static int host_setlk(const struct lock_owner *own, const struct fuse_file_lock *lk, int cmd)
 {
 	struct flock fl = to_host(lk);
@@ -98,6 +99,7 @@ static int host_setlk(const struct lock_owner *own, const struct fuse_file_lock 
 	return errno == EBADF ? -ENOLCK : -errno;
 }
 
+/* seccomp: flock */
 static int host_flock(const struct pt_file *file, uint32_t type, int nonblock)
 {
 	int op = type == F_UNLCK ? LOCK_UN : type == F_RDLCK ? LOCK_SH : LOCK_EX;
@@ -223,6 +225,7 @@ int pt_setlk(struct request *req, uint64_t nodeid, const struct fuse_lk_in *in, 
 					    : set_posix(req, &file, in, wait);
 }
 
+/* seccomp: fcntl 1==F_OFD_GETLK */
 int pt_getlk(struct request *req, uint64_t nodeid, const struct fuse_lk_in *in,
 	     struct fuse_file_lock *ret)
 {

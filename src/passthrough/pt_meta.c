@@ -122,6 +122,7 @@ int pt_statx(struct request *req, uint64_t nodeid, const uint64_t *fh, uint32_t 
 }
 
 /* By the guest's handle if it gave one, else by the descriptor's name. */
+/* seccomp: ftruncate, truncate */
 static int set_size(struct pt *pt, const struct pt_node *node, uint64_t nodeid,
 		    const struct fuse_setattr_in *in)
 {
@@ -146,6 +147,7 @@ static int set_size(struct pt *pt, const struct pt_node *node, uint64_t nodeid,
 	return truncate(name.s, (off_t)in->size) < 0 ? -errno : 0;
 }
 
+/* seccomp: fchownat */
 static int set_owner(const struct pt_node *node, const struct fuse_setattr_in *in)
 {
 	uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
@@ -167,6 +169,7 @@ static struct timespec set_time(uint32_t valid, uint32_t set, uint32_t now, uint
 	return (struct timespec){.tv_sec = (time_t)sec, .tv_nsec = nsec};
 }
 
+/* seccomp: utimensat */
 static int set_times(struct pt *pt, const struct pt_node *node, const struct fuse_setattr_in *in)
 {
 	const struct pt_fdname name = pt_fdname(node->pin.fd);
@@ -178,6 +181,7 @@ static int set_times(struct pt *pt, const struct pt_node *node, const struct fus
 	return utimensat(pt->conf.proc_fd_fd, name.s, times, 0) < 0 ? -errno : 0;
 }
 
+/* seccomp: fchmodat */
 static int set_mode(struct pt *pt, const struct pt_node *node, uint32_t mode)
 {
 	const struct pt_fdname name = pt_fdname(node->pin.fd);
@@ -277,6 +281,7 @@ int pt_setattr(struct request *req, uint64_t nodeid, const struct fuse_setattr_i
 }
 
 /* One system call. */
+/* seccomp: fstatfs */
 int pt_statfs(struct request *req, uint64_t nodeid, struct fuse_kstatfs *ret)
 {
 	struct pt *pt = req_backend(req);
@@ -301,6 +306,7 @@ int pt_statfs(struct request *req, uint64_t nodeid, struct fuse_kstatfs *ret)
 	return 0;
 }
 
+/* seccomp: syncfs */
 static int sync_node(struct pt *pt, const struct pt_node *node)
 {
 	int fd = pt_reopen(pt, node, O_RDONLY | O_NONBLOCK), r;

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cred.h"
@@ -44,6 +45,7 @@ struct made {
 	const char *target;
 };
 
+/* seccomp: symlinkat, mkdirat, mknodat */
 static int make_once(int dirfd, const char *name, const struct made *what)
 {
 	int r;
@@ -143,6 +145,7 @@ static void hold(struct pt *pt, const struct pt_node *dir, const char *name, str
 	inode_put(&pt->inodes, node.ino);
 }
 
+/* seccomp: unlinkat */
 static int remove_name(struct request *req, uint64_t parent, const char *name, int flags)
 {
 	struct pt *pt = req_backend(req);
@@ -195,6 +198,7 @@ static void renamed(struct pt *pt, struct inode *moved, const struct pt_node *fr
 }
 
 /* A whiteout is a new file at the old place, and what is new belongs to the caller. */
+/* seccomp: renameat2 */
 static int rename_once(struct request *req, int from, const char *name, int to, const char *newname,
 		       uint32_t flags)
 {
@@ -206,7 +210,8 @@ static int rename_once(struct request *req, int from, const char *name, int to, 
 	if (r)
 		return r;
 	do {
-		r = renameat2(from, name, to, newname, flags) < 0 ? -errno : 0;
+		/* renameat2(3) calls another one when there are no flags. */
+		r = syscall(SYS_renameat2, from, name, to, newname, flags) < 0 ? -errno : 0;
 	} while (r == -EACCES && cred_widen(&cred));
 	cred_end(&cred);
 	return r;
@@ -239,6 +244,7 @@ int pt_rename(struct request *req, uint64_t parent, const char *name, uint64_t n
 	return r;
 }
 
+/* seccomp: linkat */
 int pt_link(struct request *req, uint64_t nodeid, uint64_t newparent, const char *newname,
 	    struct fuse_entry_out *ret)
 {
@@ -258,6 +264,7 @@ int pt_link(struct request *req, uint64_t nodeid, uint64_t newparent, const char
 }
 
 /* One system call. */
+/* seccomp: readlinkat */
 ssize_t pt_readlink(struct request *req, uint64_t nodeid, char *buf, size_t size)
 {
 	struct pt *pt = req_backend(req);

@@ -110,6 +110,7 @@ int pt_opendir(struct request *req, uint64_t nodeid, const struct fuse_open_in *
 }
 
 /* Create as the caller. Returns the descriptor, accounted for. */
+/* seccomp: openat */
 static int create_as(struct request *req, int dirfd, const char *name, int flags,
 		     const struct fuse_create_in *in)
 {
@@ -227,6 +228,7 @@ int pt_tmpfile(struct request *req, uint64_t parent, const struct fuse_create_in
 	return fd < 0 ? fd : created(pt, &dir, NULL, flags, fd, ret_entry, ret_open);
 }
 
+/* seccomp: fcntl 1==F_DUPFD_CLOEXEC */
 int pt_flush(struct request *req, uint64_t nodeid, const struct fuse_flush_in *in)
 {
 	struct pt *pt = req_backend(req);
@@ -237,7 +239,7 @@ int pt_flush(struct request *req, uint64_t nodeid, const struct fuse_flush_in *i
 		return r;
 	lock_owner_flush(pt, nodeid, in->lock_owner);
 	/* What close(2) reports on some file systems (quota, NFS) is reported to the guest's. */
-	fd = dup(file.ref.file->fd);
+	fd = fcntl(file.ref.file->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return errno == EMFILE ? 0 : -errno;
 	return close(fd) < 0 && errno != EINTR ? -errno : 0;

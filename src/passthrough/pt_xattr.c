@@ -107,6 +107,7 @@ static int target_get(struct request *req, uint64_t nodeid, const char *name, st
 	return r;
 }
 
+/* seccomp: setxattr */
 int pt_setxattr(struct request *req, uint64_t nodeid, const char *name, const void *value,
 		size_t size, uint32_t flags, uint32_t setxattr_flags)
 {
@@ -132,6 +133,7 @@ int pt_setxattr(struct request *req, uint64_t nodeid, const char *name, const vo
 	return r;
 }
 
+/* seccomp: getxattr */
 ssize_t pt_getxattr(struct request *req, uint64_t nodeid, const char *name, void *buf, size_t size)
 {
 	const struct pt *pt = req_backend(req);
@@ -172,6 +174,7 @@ static size_t filter(const struct pt *pt, char *list, size_t len)
 }
 
 /* The whole list: what is left of it may be shorter than what the host has. Two system calls for a long one. */
+/* seccomp: listxattr */
 ssize_t pt_listxattr(struct request *req, uint64_t nodeid, char *buf, size_t size)
 {
 	struct pt *pt = req_backend(req);
@@ -202,6 +205,7 @@ ssize_t pt_listxattr(struct request *req, uint64_t nodeid, char *buf, size_t siz
 	return n;
 }
 
+/* seccomp: removexattr */
 int pt_removexattr(struct request *req, uint64_t nodeid, const char *name)
 {
 	scoped_target t;
@@ -212,6 +216,7 @@ int pt_removexattr(struct request *req, uint64_t nodeid, const char *name)
 	return removexattr(t.path.s, t.name) < 0 ? -errno : 0;
 }
 
+/* seccomp: setxattr */
 int pt_label(const struct request *req, int fd)
 {
 	const struct pt *pt = req_backend(req);

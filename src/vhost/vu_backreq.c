@@ -188,6 +188,7 @@ void vu_backreq_close(struct vu_backreq *br)
 /* ---- a request, by whoever has the turn ---- */
 
 /* Wait until @deadline for something to read, or for room to write. */
+/* seccomp: poll */
 static int wait_until(struct vu_backreq *br, short events, int64_t deadline)
 {
 	struct pollfd pfd[] = {
@@ -214,11 +215,11 @@ static int wait_until(struct vu_backreq *br, short events, int64_t deadline)
 static int receive(struct vu_backreq *br)
 {
 	const struct vu_hdr *hdr = &br->answer.hdr;
-	ssize_t n = recv(br->sock, (char *)&br->answer + br->have, sizeof(br->answer) - br->have,
-			 MSG_DONTWAIT);
+	ssize_t n = fd_recv(br->sock, (char *)&br->answer + br->have, sizeof(br->answer) - br->have,
+			    MSG_DONTWAIT);
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
 	if (n == 0)
 		return -ECONNRESET;
 	br->have += (size_t)n;

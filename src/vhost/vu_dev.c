@@ -187,10 +187,12 @@ static int get_queue_num(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *
 static int set_backend_req_fd(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply)
 {
 	struct stat st;
+	int r;
 
 	(void)reply;
-	if (fstat(msg->fds[0], &st) < 0)
-		return -errno;
+	r = fd_stat(msg->fds[0], &st);
+	if (r < 0)
+		return r;
 	if (!S_ISSOCK(st.st_mode))
 		return -ENOTSOCK;
 	vu_backreq_open(dev->backreq, fd_steal(&msg->fds[0]),

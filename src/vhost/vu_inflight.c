@@ -43,6 +43,7 @@ static size_t part_size(const struct vu_dev *dev, const struct vu_inflight *desc
 }
 
 /* The seals keep the front-end from taking the memory away under us. */
+/* seccomp: memfd_create, ftruncate, fcntl 1==F_ADD_SEALS */
 static int make_region(size_t len)
 {
 	scoped_fd int fd = memfd_create("culvert-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -88,8 +89,9 @@ int vu_inflight_set_fd(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *re
 	if (!part || size < part * desc->num_queues || size > SIZE_MAX / 2 ||
 	    offset % (uint64_t)sysconf(_SC_PAGESIZE) || __builtin_add_overflow(offset, size, &end))
 		return -EINVAL;
-	if (fstat(msg->fds[0], &st) < 0)
-		return -errno;
+	r = fd_stat(msg->fds[0], &st);
+	if (r < 0)
+		return r;
 	if (!S_ISREG(st.st_mode) || end > (uint64_t)st.st_size)
 		return -EINVAL;
 	size = part * desc->num_queues;

@@ -42,9 +42,10 @@ static struct gmem_conf conf_of(const struct vu_mem_region *region)
 static int identify(const struct vu_mem_region *region, int fd, struct vu_region *ret)
 {
 	struct stat st;
+	int r = fd_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	*ret = (struct vu_region){.conf = conf_of(region), .dev = st.st_dev, .ino = st.st_ino};
 	return 0;
 }

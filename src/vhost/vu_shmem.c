@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "fd.h"
 #include "log.h"
 #include "util.h"
 #include "vu_backreq.h"
@@ -195,8 +196,9 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 	bool alone;
 	int r;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	r = fd_stat(fd, &st);
+	if (r < 0)
+		return r;
 	mapped.dev = st.st_dev;
 	mapped.ino = st.st_ino;
 	pthread_mutex_lock(&sm->lock);

@@ -320,6 +320,7 @@ int vu_vring_get_base(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *rep
  * whichever does not do. *@ret_fd becomes the caller's; -1 when the message says that there is
  * none.
  */
+/* seccomp: fcntl 1==F_GETFL, fcntl 1==F_SETFL */
 static int take_fd(struct vu_dev *dev, struct vu_msg *msg, int unusable, struct vu_vring **ret_vr,
 		   int *ret_fd)
 {
@@ -327,14 +328,17 @@ static int take_fd(struct vu_dev *dev, struct vu_msg *msg, int unusable, struct 
 	struct vu_vring *vr = vu_dev_vring(dev, word & VU_VRING_IDX_MASK);
 	bool nofd = word & VU_VRING_NOFD;
 	struct stat st;
-	int flags;
+	int flags, r;
 
 	if (!vr || word & ~(uint64_t)(VU_VRING_IDX_MASK | VU_VRING_NOFD) || nofd != !msg->nfds)
 		return -EINVAL;
 	if (!nofd) {
 		flags = fcntl(msg->fds[0], F_GETFL);
-		if (flags < 0 || fstat(msg->fds[0], &st) < 0)
+		if (flags < 0)
 			return -errno;
+		r = fd_stat(msg->fds[0], &st);
+		if (r < 0)
+			return r;
 		/* An anonymous file, as an eventfd is, has no type. */
 		if ((st.st_mode & S_IFMT) != 0 && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
 			return -EBADF;

@@ -25,6 +25,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "gmem_internal.h"
 #include "guard.h"
 #include "util.h"
@@ -92,15 +93,18 @@ static int check_file(int fd, uint64_t offset, uint64_t size)
 {
 	struct stat st;
 	uint64_t end;
+	int r;
 
 	if (size == 0 || size > SIZE_MAX / 2 || __builtin_add_overflow(offset, size, &end) ||
 	    end > INT64_MAX)
 		return -EINVAL;
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	r = fd_stat(fd, &st);
+	if (r < 0)
+		return r;
 	return S_ISREG(st.st_mode) && end > (uint64_t)st.st_size ? -EINVAL : 0;
 }
 
+/* seccomp: fstatfs */
 size_t gmem_page_size(int fd)
 {
 	struct statfs fs;

@@ -59,7 +59,7 @@ static void there_and_back(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	assert_int_equal(cred_thread_init(), 0);
+	assert_int_equal(cred_thread_init(NULL), 0);
 	s = self();
 	assert_int_equal(s.groups, 0);
 	assert_int_equal(cred_begin(&c, 0, 0, CRED_NO_GROUP), 0);
@@ -282,7 +282,7 @@ static int unprivileged(void)
 
 	if (setgroups(0, NULL) < 0 || setresgid(777, 777, 777) < 0 || setresuid(777, 777, 777) < 0)
 		return 1;
-	if (cred_thread_init() < 0)
+	if (cred_thread_init(NULL) < 0)
 		return 2;
 	if (cred_begin(&c, 0, 0, CRED_NO_GROUP) < 0)
 		return 3;
@@ -342,7 +342,7 @@ static int few_ids(void)
 		return NO_NAMESPACE;
 	if (write(go[1], "", 1) != 1 || wait(go) < 0 || go[0] != 0)
 		return 2;
-	if (cred_thread_init() < 0)
+	if (cred_thread_init(NULL) < 0)
 		return 3;
 	if (cred_begin(&c, 1, 1, CRED_NO_GROUP) < 0 || geteuid() != 1 || getegid() != 1)
 		return 4;
