@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "jail.h"
 #include "lifecycle.h"
 #include "listener.h"
@@ -136,11 +137,13 @@ static const char *why(const struct options *o, int error)
 }
 
 /* Inside the sandbox. Returns the exit status. */
-static int serve(const struct options *o, struct listener *l, struct jail *jail)
+static int serve(const struct options *o, struct listener *l, const struct jail_conf *jail_conf,
+		 struct jail *jail)
 {
 	struct pt_conf conf = {
 		.root_fd = jail->root_fd,
 		.proc_fd_fd = jail->proc_fd_fd,
+		.in_proc = true,
 		.cache = o->cache,
 		.xattr = o->xattr,
 		.xattrmap = o->xattrmap,
@@ -172,14 +175,14 @@ static int serve(const struct options *o, struct listener *l, struct jail *jail)
 	}
 	close(jail->root_fd);
 	close(jail->proc_fd_fd);
-	r = lifecycle_serve(o, l, pt);
+	r = jail_seal(jail_conf) < 0 ? EXIT_FAILURE : lifecycle_serve(o, l, pt);
 	pt_free(pt);
 	return r;
 }
 
-static int run(const struct options *o)
+static struct jail_conf conf_of(const struct options *o)
 {
-	struct jail_conf jail_conf = {
+	return (struct jail_conf){
 		.kind = o->sandbox,
 		.shared_dir = o->shared_dir,
 		.readonly = o->readonly,
@@ -188,11 +191,19 @@ static int run(const struct options *o)
 		.n_uids = o->uid_map.n,
 		.n_gids = o->gid_map.n,
 		.open_handles = o->inode_file_handles == PT_HANDLES_MANDATORY,
+		.modcaps = o->modcaps,
+		.seccomp = o->seccomp,
 	};
+}
+
+static int run(const struct options *o)
+{
+	struct jail_conf jail_conf = conf_of(o);
 	struct listener listener;
 	struct jail jail;
 	int r;
 
+	fd_close_others(o->fd);
 	r = check_dir(o->shared_dir);
 	if (r < 0)
 		return usage("--shared-dir '%s': %s", o->shared_dir, strerror(-r));
@@ -214,9 +225,12 @@ static int run(const struct options *o)
 	jail_enter(&jail_conf, &jail);
 	if (jail.kept)
 		listener_release(&listener);
-	if (chdir("/") < 0)
-		log_debug("chdir: %s", strerror(errno));
-	r = serve(o, &listener, &jail);
+	if (fchdir(jail.proc_fd_fd) < 0) {
+		log_err("/proc/self/fd: %s", strerror(errno));
+		listener_cleanup(&listener);
+		return EXIT_FAILURE;
+	}
+	r = serve(o, &listener, &jail_conf, &jail);
 	listener_cleanup(&listener);
 	/* What was registered with atexit(3) outside has no business in here. */
 	if (o->sandbox != JAIL_NONE)
@@ -239,6 +253,11 @@ int main(int argc, char *argv[])
 		r = 0;
 	} else if (o.action == OPTIONS_VERSION) {
 		puts("virtiofsd " CULVERT_VERSION);
+		r = 0;
+	} else if (o.action == OPTIONS_SHOW_JAIL) {
+		const struct jail_conf conf = conf_of(&o);
+
+		jail_show(&conf, stdout);
 		r = 0;
 	} else if (o.action == OPTIONS_CAPABILITIES) {
 		print_capabilities();

@@ -37,6 +37,15 @@ static const struct word sandbox_words[] = {
 	{"namespace", JAIL_NAMESPACE},
 	{"chroot", JAIL_CHROOT},
 	{"none", JAIL_NONE},
+	{"landlock", JAIL_LANDLOCK},
+	{NULL, 0},
+};
+
+static const struct word seccomp_words[] = {
+	{"none", SECCOMP_NONE},
+	{"log", SECCOMP_LOG},
+	{"trap", SECCOMP_TRAP},
+	{"kill", SECCOMP_KILL},
 	{NULL, 0},
 };
 
@@ -77,6 +86,7 @@ enum kind {
 	MAPS,   /* struct options_maps at @offset gets one more */
 	SIZE,   /* uint64_t at @offset: 0, or a power of two from 2 MiB on */
 	DAX,    /* struct daxrules at @offset */
+	CAPS,   /* struct caps_mods at @offset */
 	IDS,    /* struct idmap at @offset gets one rule more */
 	LEGACY, /* a list of words that are legacy names of other rows */
 	NOTHING,
@@ -112,8 +122,13 @@ static const struct option_row {
 	{"cache", 0, "cache", "POLICY",
 	 "what the guest may cache: auto (default), always, never, metadata", WORD, AT(cache),
 	 .words = cache_words},
-	{"sandbox", 0, "sandbox", "MODE", "namespace (default), chroot, none", WORD, AT(sandbox),
-	 .words = sandbox_words},
+	{"sandbox", 0, "sandbox", "MODE", "namespace (default), chroot, landlock, none", WORD,
+	 AT(sandbox), .words = sandbox_words},
+	{"seccomp", 0, NULL, "ACTION",
+	 "system calls that are not needed: kill, trap, log, none (default; allow them)", WORD,
+	 AT(seccomp), .words = seccomp_words},
+	{"modcaps", 0, "modcaps", "LIST", "capabilities to keep or drop, e.g. +mknod:-chown", CAPS,
+	 AT(modcaps)},
 	{"uid-map", 0, NULL, ":IN:OUT:N:", "users that exist in the sandbox namespace", MAPS,
 	 AT(uid_map)},
 	{"gid-map", 0, NULL, ":IN:OUT:N:", "groups that exist in the sandbox namespace", MAPS,
@@ -198,6 +213,9 @@ static const struct option_row {
 	{NULL, 'o', NULL, "WORD[=VALUE][,...]", "options in the form of older launchers", LEGACY},
 	{"print-capabilities", 0, NULL, NULL, "print what management software asks for, as JSON",
 	 CHOICE, AT(action), OPTIONS_CAPABILITIES},
+	{"show-jail", 0, NULL, NULL,
+	 "print how it would be kept from the host, with the other options", CHOICE, AT(action),
+	 OPTIONS_SHOW_JAIL},
 	{"version", 'V', NULL, NULL, "print the version", CHOICE, AT(action), OPTIONS_VERSION},
 	{"help", 'h', NULL, NULL, "print this help", CHOICE, AT(action), OPTIONS_HELP},
 	{NULL, 0, "flock", NULL, "flock(2) locks are the host's, not the guest's own", FLAG,
@@ -335,6 +353,16 @@ static int set_dax(struct parser *p, const struct option_row *row, const char *s
 	return 0;
 }
 
+static int set_caps(struct parser *p, const struct option_row *row, const char *shown,
+		    const char *value)
+{
+	char why[160];
+
+	if (caps_parse(value, field(p, row), why, sizeof(why)) < 0)
+		return fail(p, "%s: %s", shown, why);
+	return 0;
+}
+
 static int set_legacy(struct parser *p, const char *value);
 
 static bool takes_value(const struct option_row *row)
@@ -380,6 +408,9 @@ static int set(struct parser *p, const struct option_row *row, const char *shown
 		break;
 	case DAX:
 		r = set_dax(p, row, shown, value);
+		break;
+	case CAPS:
+		r = set_caps(p, row, shown, value);
 		break;
 	case IDS:
 		r = add_ids(p, row, shown, value);
@@ -492,6 +523,7 @@ int options_parse(struct options *o, int argc, char *const argv[], char *err, si
 		.fd = -1,
 		.cache = PT_CACHE_AUTO,
 		.sandbox = JAIL_NAMESPACE,
+		.seccomp = SECCOMP_NONE,
 		.log_level = LOG_LEVEL_INFO,
 		.announce_submounts = true,
 		.readdirplus = true,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "caps.h"
 #include "daxrule.h"
 #include "idmap.h"
 #include "userns.h"
@@ -29,6 +30,7 @@ enum options_action {
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	OPTIONS_CAPABILITIES,
+	OPTIONS_SHOW_JAIL,
 };
 
 /* Front-ends that do things in their own way. */
@@ -53,6 +55,8 @@ struct options_maps {
  * @fd:                 the listening socket that was passed, or -1.
  * @cache:              enum pt_cache.
  * @sandbox:            enum jail_kind.
+ * @seccomp:            enum seccomp_action.
+ * @modcaps:            capabilities to keep or drop.
  * @log_level:          enum log_level.
  * @posix_acl, @security_label: enum pt_mode.
  * @xattrmap:           compiled rules or NULL.
@@ -77,6 +81,8 @@ struct options {
 	int fd;
 	unsigned int cache;
 	unsigned int sandbox;
+	unsigned int seccomp;
+	struct caps_mods modcaps;
 	unsigned int log_level;
 	unsigned int inode_file_handles;
 	unsigned int thread_pool_size;

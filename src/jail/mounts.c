@@ -62,7 +62,15 @@ int mounts_pid_ns(void)
 
 int mounts_unshare(void)
 {
-	return unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ? -errno : 0;
+	/* What a kernel may be built without, there is nothing to share of. */
+	static const int more[] = {CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP};
+
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		if (unshare(more[i]) < 0 && errno != EINVAL)
+			return -errno;
+	return 0;
 }
 
 int mounts_slave(void)
@@ -88,6 +96,18 @@ int mounts_proc_fd(int *ret_fd)
 	return 0;
 }
 
+int mounts_proc_detached(int *ret_fd)
+{
+	/* In the namespace of the mounts that are there, but nowhere in its tree. */
+	int fd = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd",
+			      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
 int mounts_pivot(const char *dir)
 {
 	if (mount(dir, STAGE_DIR, NULL, MS_BIND | MS_REC, NULL) < 0)
@@ -103,16 +123,17 @@ int mounts_pivot(const char *dir)
 }
 
 /* Before Linux 5.12: the topmost mount only. Flags that are set must be given again. */
-static int remount_readonly(void)
+static int remount(unsigned long add)
 {
 	static const struct {
 		unsigned long st, ms;
 	} map[] = {
-		{ST_NOSUID, MS_NOSUID},         {ST_NODEV, MS_NODEV},
-		{ST_NOEXEC, MS_NOEXEC},         {ST_NOATIME, MS_NOATIME},
-		{ST_NODIRATIME, MS_NODIRATIME}, {ST_RELATIME, MS_RELATIME},
+		{ST_RDONLY, MS_RDONLY},     {ST_NOSUID, MS_NOSUID},
+		{ST_NODEV, MS_NODEV},       {ST_NOEXEC, MS_NOEXEC},
+		{ST_NOATIME, MS_NOATIME},   {ST_NODIRATIME, MS_NODIRATIME},
+		{ST_RELATIME, MS_RELATIME},
 	};
-	unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY;
+	unsigned long flags = MS_REMOUNT | MS_BIND | add;
 	struct statvfs st;
 
 	if (statvfs("/", &st) < 0)
@@ -123,13 +144,21 @@ static int remount_readonly(void)
 	return mount(NULL, "/", NULL, flags, NULL) < 0 ? -errno : 0;
 }
 
-int mounts_readonly(void)
+int mounts_restrict(bool readonly)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+	};
+	int r;
 
+	if (readonly)
+		attr.attr_set |= MOUNT_ATTR_RDONLY;
 	if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) == 0)
 		return 0;
-	return errno == ENOSYS ? remount_readonly() : -errno;
+	if (errno != ENOSYS)
+		return -errno;
+	r = remount(MS_NODEV | MS_NOSUID | MS_NOEXEC | (readonly ? MS_RDONLY : 0));
+	return r < 0 ? r : 1;
 }
 
 int mounts_chroot(const char *dir)

@@ -56,7 +56,7 @@ run --help
 [ -z "$err" ] || fail "--help: $err"
 for name in shared-dir socket-path fd tag cache sandbox readonly xattr thread-pool-size \
 	announce-submounts no-announce-submounts rlimit-nofile log-level syslog \
-	print-capabilities version help; do
+	seccomp modcaps show-jail print-capabilities version help; do
 	grep -q -- "--$name" out || fail "--help does not tell of --$name"
 done
 
@@ -73,7 +73,28 @@ assert caps["type"] == "fs" and isinstance(caps["features"], list), caps
 PY
 
 # With nothing in the environment, as somebody without privileges, and with everything closed.
-for option in --help --version --print-capabilities; do
+# What would be in force follows the options, and needs none.
+run --show-jail --seccomp=kill
+[ "$status" = 0 ] && [ -z "$err" ] || fail "--show-jail: $status '$err'"
+for line in 'sandbox: namespace' 'pivot_root: yes' 'chroot: no' 'mount flags: nodev, nosuid, noexec' 'seccomp: kill' \
+	'capabilities kept, where there are any: chown dac_override fowner fsetid setgid setuid setfcap'; do
+	grep -qxF "$line" out || fail "--show-jail has no line '$line': $out"
+done
+grep -q '^  allowed: .* clone(0&THREAD_MASK==THREAD_FLAGS) ' out || fail "--show-jail: no calls: $out"
+[ "$(sed -n 's/^  allowed: //p' out | sed 's/ or ([^)]*)//g' | wc -w)" -le 120 ] || fail "--show-jail: too many calls"
+run --show-jail --sandbox chroot --readonly --seccomp none --modcaps=+mknod:-chown:+SYS_ADMIN
+for line in 'sandbox: chroot' 'pivot_root: no' 'chroot: yes' 'mount flags: no' 'seccomp: none' \
+	'capabilities kept, where there are any: dac_override fowner fsetid setgid setuid sys_admin mknod setfcap'; do
+	grep -qxF "$line" out || fail "--show-jail has no line '$line': $out"
+done
+! grep -q '^  allowed:' out || fail "--show-jail: a list that is not in force: $out"
+run --show-jail --readonly --inode-file-handles=mandatory --seccomp=log
+for line in 'mount flags: nodev, nosuid, noexec, ro' 'Landlock: no: files are opened by handles' 'seccomp: log' \
+	'  allowed to open files by handle: open_by_handle_at'; do
+	grep -qxF "$line" out || fail "--show-jail has no line '$line': $out"
+done
+
+for option in --help --version --print-capabilities --show-jail; do
 	env -i "$BIN" $option >/dev/null 2>&1 || fail "$option in an empty environment: $?"
 	"$BIN" $option <&- >&- 2>&- || fail "$option with nothing open: $?"
 	if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1 && command -v setpriv >/dev/null; then
@@ -95,6 +116,10 @@ refused 2 -x -- -x
 refused 2 stray -- --shared-dir share --socket-path s stray
 refused 2 --fd --socket-path exclude -- --shared-dir share --socket-path s --fd 3
 refused 2 --cache often -- --shared-dir share --socket-path s --cache often
+refused 2 --seccomp often -- --shared-dir share --socket-path s --seccomp often
+refused 2 --modcaps "'mknod'" + -- --shared-dir share --socket-path s --modcaps mknod
+refused 2 --modcaps flying -- --shared-dir share --socket-path s --modcaps=+mknod:-flying
+refused 2 --modcaps "''" -- --shared-dir share --socket-path s --modcaps=+mknod:
 refused 2 --sandbox strong -- --shared-dir share --socket-path s --sandbox=strong
 refused 2 --log-level loud -- --shared-dir share --socket-path s --log-level=loud
 refused 2 --thread-pool-size many -- --shared-dir share --socket-path s --thread-pool-size many

@@ -86,13 +86,14 @@ no_host_dirs() {
 }
 
 dropped() {
-	has CapEff 00000000880000db
-	has CapPrm 00000000880000db
+	has CapEff 00000000800000db
+	has CapPrm 00000000800000db
 	has CapInh 0000000000000000
 	has CapBnd 0000000000000000
 	has CapAmb 0000000000000000
 	has NoNewPrivs 1
 	has Umask 0000
+	grep -Eq '^Max core file size +0 +0 ' /proc/$inner/limits || fail "$mode: it may leave a core"
 }
 
 # ---- namespace ----
@@ -101,7 +102,7 @@ mode=namespace
 start "$BIN" --shared-dir share --socket-path s
 dropped
 has NSpid "$inner	1"
-for ns in mnt pid net; do
+for ns in mnt pid net ipc uts cgroup; do
 	[ "$(readlink /proc/$inner/ns/$ns)" != "$(readlink /proc/$$/ns/$ns)" ] ||
 		fail "$mode: the $ns namespace is the host's"
 done
@@ -228,6 +229,43 @@ case $(readlink "/proc/$pid/cwd") in
 "$T"*) fail "$mode: it stands where it was started" ;;
 esac
 has Umask 0000
+stop
+
+# ---- landlock ----
+
+mode=landlock
+start "$BIN" --shared-dir share --socket-path s --sandbox landlock
+dropped
+[ "$(readlink "/proc/$inner/root")" = / ] || fail "$mode: $(readlink "/proc/$inner/root")"
+no_host_dirs
+stop
+
+# ---- what is passed in, the filter, capabilities ----
+
+for mode in namespace chroot landlock none; do
+	exec 9<"$T/other" 8<outside/secret
+	for action in kill trap log none; do
+		start "$BIN" --shared-dir share --socket-path s --sandbox $mode --seccomp $action
+		[ $action = none ] && has Seccomp 0 || has Seccomp 2
+		[ $mode = none ] || [ $action = none ] || [ "$(sed -n 's/^Seccomp:\t*//p' /proc/$pid/status)" = 2 ] ||
+			fail "$mode, $action: the keeper has no filter"
+		for fd in /proc/$inner/fd/* /proc/$pid/fd/*; do
+			case $(readlink "$fd") in
+			"$T/other" | "$T/outside/secret") fail "$mode: an inherited descriptor is open: $fd" ;;
+			esac
+		done
+		stop
+	done
+	exec 9<&- 8<&-
+done
+
+mode=modcaps
+start "$BIN" --shared-dir share --socket-path s --modcaps=-chown:+mknod
+has CapEff 00000000880000da
+has CapBnd 0000000000000000
+stop
+start "$BIN" --shared-dir share --socket-path s --sandbox none -o modcaps=-chown:-net_raw
+has CapPrm "$(printf %016x $((0x$(sed -n 's/^CapPrm:\t*//p' /proc/$$/status) & ~0x2001)))"
 stop
 
 # A stage that fails ends it, says which, and leaves nothing behind.

@@ -13,7 +13,7 @@ import sys
 
 daemon, root = sys.argv[1], pathlib.Path(sys.argv[2])
 # What ends before anything is served, and what means nothing.
-NOT_RUN = {"print-capabilities", "version", "help"}
+NOT_RUN = {"print-capabilities", "show-jail", "version", "help"}
 FIELD = r'(NULL|0|"[^"]*"|\'.\')'
 
 

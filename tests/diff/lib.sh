@@ -114,7 +114,7 @@ AS=()
 start_daemon() { # option...
 	rm -f log
 	mkfifo log
-	"${AS[@]}" "$DAEMON" --socket-path s --shared-dir fs/share --xattr "$@" 2>log </dev/null &
+	"${AS[@]}" "$DAEMON" --socket-path s --shared-dir fs/share --xattr --modcaps=+mknod "$@" 2>log </dev/null &
 	daemon=$!
 	pids+=("$daemon")
 	exec 7<log

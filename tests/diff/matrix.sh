@@ -87,7 +87,7 @@ run() {
 	shift
 	echo "== $name"
 	rm -f log
-	"$DAEMON" --socket-path s --shared-dir fs/share --xattr "$@" 2>log </dev/null &
+	"$DAEMON" --socket-path s --shared-dir fs/share --xattr --modcaps=+mknod "$@" 2>log </dev/null &
 	daemon=$!
 	pids=("$daemon")
 	until_ok grep -q "Waiting for vhost-user socket connection" log

@@ -221,10 +221,15 @@ void fx_start(struct fx *f)
 {
 	const char *words[FX_ARGS_MAX + 8] = {"--shared-dir", f->share, "--socket-path", f->sock};
 	unsigned int n = 4;
+	char seccomp[32];
 
 	/* Namespaces need root. Where there is no other process, leaks are looked for at the end. */
 	if (geteuid() != 0 || env.plain)
 		words[n++] = "--sandbox=none";
+	/* `meson test --setup kill` */
+	snprintf(seccomp, sizeof(seccomp), "--seccomp=%s", getenv("CULVERT_SECCOMP") ?: "");
+	if (getenv("CULVERT_SECCOMP"))
+		words[n++] = seccomp;
 	for (unsigned int i = 0; f->opts->args[i]; i++)
 		words[n++] = f->opts->args[i];
 	fx_spawn(f, words);

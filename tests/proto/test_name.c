@@ -179,6 +179,8 @@ static void names_of_all_bytes(void **state)
 	}
 }
 
+static const struct fx_opts mknod_opts = {.args = {"--modcaps=+mknod"}};
+
 static void mknod_makes_every_kind(void **state)
 {
 	static const struct {
@@ -220,6 +222,24 @@ static void mknod_makes_every_kind(void **state)
 	assert_int_equal(fz_mknod(f, STALE, "x", S_IFREG, 0, &e), -ESTALE);
 	assert_int_equal(fz_mknod(f, fz_walk(f, "reg"), "x", S_IFREG, 0, &e), -ENOTDIR);
 	assert_int_equal(access(fx_path(f, "dir"), F_OK), -1);
+}
+
+static const struct fx_opts sandboxed = {.args = {"--sandbox=namespace"}};
+
+/* By default a guest makes no device nodes, but for the whiteouts of its overlayfs. */
+static void mknod_without_the_capability(void **state)
+{
+	struct fx *f = *state;
+	struct fuse_entry_out e;
+
+	fx_need_root();
+	assert_int_equal(fz_mknod(f, FUSE_ROOT_ID, "chr", S_IFCHR | 0640, fz_rdev(makedev(1, 3)),
+				  &e),
+			 -EPERM);
+	assert_int_equal(fz_mknod(f, FUSE_ROOT_ID, "blk", S_IFBLK | 0640, fz_rdev(makedev(7, 0)),
+				  &e),
+			 -EPERM);
+	assert_int_equal(fz_mknod(f, FUSE_ROOT_ID, "whiteout", S_IFCHR, 0, &e), 0);
 }
 
 static void mkdir_and_rmdir(void **state)
@@ -416,7 +436,8 @@ int main(int argc, char **argv)
 		FX_TEST(names_that_are_refused, NULL),
 		FX_TEST(names_that_are_cut, NULL),
 		FX_TEST(names_of_all_bytes, NULL),
-		FX_TEST(mknod_makes_every_kind, NULL),
+		FX_TEST(mknod_makes_every_kind, &mknod_opts),
+		FX_TEST(mknod_without_the_capability, &sandboxed),
 		FX_TEST(mkdir_and_rmdir, NULL),
 		FX_TEST(symlink_and_readlink, NULL),
 		FX_TEST(link_adds_a_name, NULL),

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # about: every kind of operation, as root and as a user; the host sees what the guest saw
 # guests: uml qemu uml-next
-# daemon: --xattr
+# daemon: --xattr --modcaps=+mknod
 # timeout: 240
 # root: yes
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # about: the share works in each sandbox, and the sandbox is there
+# daemon: --modcaps=+mknod
 # case none: --sandbox none
 # case chroot: --sandbox chroot
 # case namespace: --sandbox namespace
+# case landlock: --sandbox landlock
 # root: yes
 
 before() {
@@ -34,7 +36,7 @@ host_jail() {
 	same() { [ "$(readlink "/proc/$pid/ns/$1")" = "$(readlink "/proc/$own/ns/$1")" ]; }
 	grep -E '^(Name|Cap|NoNewPrivs)' "/proc/$pid/status"
 	case $CASE in
-	none)
+	none | landlock)
 		want / readlink "/proc/$pid/root"
 		same mnt
 		;;

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # about: tar packs and unpacks extended attributes, ACLs, capabilities, holes, links and times, from and to the share
 # guests: uml
-# daemon: --xattr --posix-acl=auto
+# daemon: --xattr --posix-acl=auto --modcaps=+mknod
 # root: yes
 
 attributes() { (cd "$1" && find . -print0 | LC_ALL=C sort -z | xargs -0 getfattr -h -d -m '^(user|security|system.posix_acl)' --); }

@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # about: attributes by other names, ACLs, and overlayfs with its upper directory on the share
 # guests: uml uml-next qemu
+# daemon: --modcaps=+mknod
 # case acl: --posix-acl
 # case trusted: --xattrmap=:map:trusted.:user.virtiofs.:
 # case user: --xattr
