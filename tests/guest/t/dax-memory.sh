@@ -15,10 +15,11 @@ before() {
 	mkdir programs
 	local i
 	for i in {1..8}; do
-		printf '#include <unistd.h>\n#define N "%04d\\n"\nint main(void) { return write(1, N, 5) != 5; }\n' "$i" |
-			gcc -static -x c -o "programs/$i" -
+		echo "int main(void) { return $i; }" | gcc -static -x c -o "programs/$i" -
 	done
 }
+
+status() { "$@" && echo 0 || echo $?; }
 
 cached() { awk '$1 == "Cached:" { print $2 }' /proc/meminfo; }
 
@@ -58,8 +59,8 @@ guest() {
 
 	step "programs"
 	for i in {1..8} {8..1}; do
-		want "$(printf %04d "$i")" "./programs/$i"
-		# It takes their place in the window.
+		want "$i" status "./programs/$i"
+		# It takes their place in the window; TCG must not keep what it made of their code.
 		head -c 17M gigabyte >/dev/null
 	done
 	cd /

@@ -13,11 +13,10 @@ before() {
 	mkdir files programs
 	head -c 3000000 /dev/urandom >blob
 	sha256sum blob >blob.sum
-	# Programs that are alike, page for page, but for what they print.
+	# Programs that are alike, but for a constant in their code.
 	local i
 	for i in {1..24}; do
-		printf '#include <unistd.h>\n#define N "%04d\\n"\nint main(void) { return write(1, N, 5) != 5; }\n' "$i" |
-			gcc -static -x c -o "programs/$i" -
+		echo "int main(void) { return $i; }" | gcc -static -x c -o "programs/$i" -
 	done
 }
 
@@ -29,10 +28,12 @@ host_maps() { # least [most]
 	[ "$n" -ge "$1" ] && [ "$n" -le "${2:-100000}" ]
 }
 
+status() { "$@" && echo 0 || echo $?; }
+
 programs() {
 	local i
 	for i in {1..24}; do
-		want "$(printf %04d "$i")" "./programs/$i"
+		want "$i" status "./programs/$i"
 	done
 }
 
