@@ -123,7 +123,7 @@ static void check_times(struct ex *ex, const struct statx *a, const struct statx
 			check_one_time(ex, "mtime", m, s->mtime, times && s->timed, where, diff);
 		check_one_time(ex, "ctime", c, s->ctime, times && s->timed, where, diff);
 	}
-	s->timed = times && clean;
+	s->timed = times && clean && !(ex->conf->writeback && S_ISREG(b->stx_mode));
 	for (int i = 0; i < 2; i++) {
 		s->mtime[i] = *m[i];
 		s->ctime[i] = *c[i];
