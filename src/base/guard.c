@@ -4,11 +4,11 @@
  * Theory of operation
  *
  * A page of a shared file that was truncated, or a huge page that there is none of any more, raises
- * SIGBUS in the thread that touches it. The handler looks whether the address is in guarded memory, maps
+ * SIGBUS in the thread that touches it; a write to one that is mapped for reading raises SIGSEGV. The handler looks whether the address is in guarded memory, maps
  * a private page of zeroes there, counts the hit for this thread, and returns: the access is made
  * again and succeeds. So every access ends, by whatever thread and in whatever instruction, and who has
  * to know looks at guard_hits(). Only the first to touch a page has that hit; the page is written down
- * before it is replaced, so that others who share it can ask, too (guard_age(), guard_gone()). Anything else that raises SIGBUS ends the process as ever.
+ * before it is replaced, so that others who share it can ask, too (guard_age(), guard_gone()). Anything else that raises either ends the process as ever.
  *
  * Why that is safe. The signal is synchronous: it comes between two instructions of the thread that made
  * the access, which is in the midst of a copy or a load, never in the allocator or a lock. The handler
@@ -67,6 +67,9 @@ struct chunk {
 _Thread_local volatile uint32_t guard_count;
 _Atomic uint32_t guard_total;
 
+/* What the signals did before. Written by guard_init(). */
+static struct sigaction old_bus, old_segv;
+
 static struct chunk first;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -120,7 +123,7 @@ static bool bridge(const struct place *p, uintptr_t at)
 	return replace(p->base, p->len);
 }
 
-static void on_sigbus(int sig, siginfo_t *info, void *context)
+static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	uintptr_t at = (uintptr_t)info->si_addr;
 	int saved = errno;
@@ -133,8 +136,8 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 		errno = saved;
 		return;
 	}
-	/* As if nobody had taken it: the access is made again, or the signal is sent again. */
-	signal(sig, SIG_DFL);
+	/* As if we had not taken it: the access is made again, or the signal is sent again. */
+	sigaction(sig, sig == SIGBUS ? &old_bus : &old_segv, NULL);
 	if (info->si_code <= 0)
 		raise(sig);
 	errno = saved;
@@ -160,12 +163,23 @@ bool guard_gone(const void *at, size_t len)
 	return false;
 }
 
-int guard_init(void)
+static int take(int sig, struct sigaction *old)
 {
-	struct sigaction act = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+	struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, was;
 
 	sigemptyset(&act.sa_mask);
-	return sigaction(SIGBUS, &act, NULL) < 0 ? -errno : 0;
+	if (sigaction(sig, &act, &was) < 0)
+		return -errno;
+	if (was.sa_sigaction != on_fault)
+		*old = was;
+	return 0;
+}
+
+int guard_init(void)
+{
+	int r = take(SIGBUS, &old_bus);
+
+	return r < 0 ? r : take(SIGSEGV, &old_segv);
 }
 
 static void set(struct guard_entry *e, uintptr_t base, size_t len, size_t page)

@@ -11,10 +11,10 @@
 struct guard_entry;
 
 /**
- * guard_init() - take SIGBUS for this process.
+ * guard_init() - take SIGBUS and SIGSEGV for this process.
  *
- * Before the first guard_add() and before any thread; may be called again. Threads must not block the
- * signal. 0 or -errno.
+ * Before the first guard_add() and before any thread; may be called again. Threads must not block
+ * them. 0 or -errno.
  */
 int guard_init(void);
 

@@ -103,14 +103,16 @@ static void signals(sigset_t *set)
 void lifecycle_block_signals(void)
 {
 	sigset_t set;
+	int r;
 
 	signal(SIGPIPE, SIG_IGN);
 	signals(&set);
 	/* A launcher may have blocked what it likes. */
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	/* Guest memory that goes away under us. */
-	if (guard_init() < 0)
-		log_warn("SIGBUS cannot be caught: %s", strerror(errno));
+	r = guard_init();
+	if (r < 0)
+		log_warn("SIGBUS cannot be caught: %s", strerror(-r));
 }
 
 /* End without what does not come back. With --relisten this is no end that was wished for. */

@@ -65,7 +65,7 @@ static_assert(sizeof(((struct virtio_fs_config *)0)->tag) == sizeof(((struct vu_
 static uint64_t protocol_features(const struct vu_dev *dev)
 {
 	return PROTOCOL_FEATURES | (dev->conf.tag ? BIT(VU_PROTOCOL_F_CONFIG) : 0) |
-	       vu_shmem_feature(dev);
+	       vu_shmem_features(dev);
 }
 
 static void reply_u64(struct vu_msg *reply, uint64_t value)
@@ -307,6 +307,11 @@ static const struct row rows[VU_REQUEST_MAX] = {
 	ROW(GET_STATUS, get_status, NO_PAYLOAD, NO_FDS, NEEDS(STATUS), ROW_REPLY),
 	ROW(GET_SHMEM_CONFIG, vu_shmem_get_config, NO_PAYLOAD, NO_FDS, NEEDS(SHMEM), ROW_REPLY),
 };
+
+/* The one number far from the others. */
+static const struct row set_shmem_addr = {
+	vu_mem_set_shmem_addr, SIZE(struct vu_shmem_addr), NO_FDS, NEEDS(SHMEM_ADDR), 0,
+};
 /* clang-format on */
 
 static_assert(sizeof(struct vu_config) <= sizeof(union vu_payload) &&
@@ -357,10 +362,18 @@ static int check(const struct row *row, const struct vu_msg *msg)
 	return 0;
 }
 
-static int serve(struct vu_dev *dev, struct vu_msg *msg)
+static const struct row *row_of(uint32_t request)
 {
 	static const struct row none;
-	const struct row *row = msg->hdr.request < VU_REQUEST_MAX ? &rows[msg->hdr.request] : &none;
+
+	if (request == VU_SET_SHMEM_ADDR)
+		return &set_shmem_addr;
+	return request < VU_REQUEST_MAX ? &rows[request] : &none;
+}
+
+static int serve(struct vu_dev *dev, struct vu_msg *msg)
+{
+	const struct row *row = row_of(msg->hdr.request);
 	int r = check(row, msg);
 
 	if (r < 0)

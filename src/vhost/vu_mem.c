@@ -199,6 +199,29 @@ int vu_mem_get_max_slots(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *
 	return 0;
 }
 
+/* Where the guest sees the DAX window: our mirror of it becomes memory there (an extension of contrib/qemu). */
+int vu_mem_set_shmem_addr(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply)
+{
+	const struct vu_shmem_addr *addr = &msg->body.shmem_addr;
+	struct gmem *gm;
+	struct draft d;
+	int r;
+
+	(void)reply;
+	if (addr->shmid || !dev->shmem.mirror || (addr->size && addr->size != dev->conf.shmem_size))
+		return -EINVAL;
+	r = addr->size ? gmem_with_mirror(dev->gm, addr->gpa, dev->shmem.mirror, &gm)
+		       : gmem_without_mirror(dev->gm, &gm);
+	if (r < 0)
+		return r;
+	draft_init(&d, dev);
+	gmem_put(d.gm);
+	d.gm = gm;
+	publish(dev, &d);
+	draft_done(&d);
+	return 0;
+}
+
 int vu_mem_set_log_base(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply)
 {
 	struct gmem_log log, old;

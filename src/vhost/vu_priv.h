@@ -42,6 +42,8 @@ enum vu_tables {
  * @tables: enum vu_tables.
  * @last:   what was mapped last, as a memory table would have it; size 0 = nothing.
  * @arrived: a memory table came that has one more of it than the one before.
+ * @mirror: what is mapped, for buffers there, when the front-end tells where that is; or NULL. Read
+ *          by the control thread without the lock.
  */
 struct vu_shmem {
 	pthread_mutex_t lock;
@@ -52,6 +54,7 @@ struct vu_shmem {
 	enum vu_tables tables;
 	struct vu_region last;
 	bool arrived;
+	struct gmem_mirror *mirror;
 };
 
 /**
@@ -107,7 +110,7 @@ struct vu_dev {
 typedef int vu_handler(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *reply);
 
 vu_handler vu_mem_set_table, vu_mem_add_region, vu_mem_remove_region, vu_mem_get_max_slots;
-vu_handler vu_mem_set_log_base, vu_mem_set_log_fd;
+vu_handler vu_mem_set_log_base, vu_mem_set_log_fd, vu_mem_set_shmem_addr;
 vu_handler vu_vring_set_num, vu_vring_set_addr, vu_vring_set_base, vu_vring_get_base;
 vu_handler vu_vring_set_kick, vu_vring_set_call, vu_vring_set_err, vu_vring_set_enable;
 vu_handler vu_inflight_get_fd, vu_inflight_set_fd;
@@ -161,8 +164,8 @@ int vu_shmem_init(struct vu_dev *dev);
 /** vu_shmem_done() - nobody waits any more. */
 void vu_shmem_done(struct vu_dev *dev);
 
-/** vu_shmem_feature() - the protocol feature that offers it, or 0. */
-uint64_t vu_shmem_feature(const struct vu_dev *dev);
+/** vu_shmem_features() - the protocol feature that offers it, or 0. */
+uint64_t vu_shmem_features(const struct vu_dev *dev);
 
 /** vu_shmem_negotiated() - the protocol features are others. */
 void vu_shmem_negotiated(struct vu_dev *dev);

@@ -54,21 +54,39 @@ int vu_shmem_init(struct vu_dev *dev)
 void vu_shmem_done(struct vu_dev *dev)
 {
 	vu_backreq_free(dev->backreq);
+	gmem_mirror_free(dev->shmem.mirror);
 	pthread_cond_destroy(&dev->shmem.changed);
 	pthread_mutex_destroy(&dev->shmem.lock);
 }
 
-uint64_t vu_shmem_feature(const struct vu_dev *dev)
+uint64_t vu_shmem_features(const struct vu_dev *dev)
 {
 	if (!dev->conf.shmem_size)
 		return 0;
-	return UINT64_C(1) << (dev->conf.alioth ? VU_PROTOCOL_F_SHMEM_ALIOTH : VU_PROTOCOL_F_SHMEM);
+	if (dev->conf.alioth)
+		return UINT64_C(1) << VU_PROTOCOL_F_SHMEM_ALIOTH;
+	return UINT64_C(1) << VU_PROTOCOL_F_SHMEM | UINT64_C(1) << VU_PROTOCOL_F_SHMEM_ADDR;
+}
+
+/* One while the front-end may tell where the window is. Without memory for it: EFAULT for such buffers. */
+static void keep_mirror(struct vu_dev *dev)
+{
+	struct vu_shmem *sm = &dev->shmem;
+
+	if (sm->agreed && dev->protocol >> VU_PROTOCOL_F_SHMEM_ADDR & 1) {
+		if (!sm->mirror)
+			(void)gmem_mirror_new(dev->conf.shmem_size, &sm->mirror);
+		return;
+	}
+	gmem_mirror_free(sm->mirror);
+	sm->mirror = NULL;
 }
 
 void vu_shmem_negotiated(struct vu_dev *dev)
 {
-	const uint64_t needed = vu_shmem_feature(dev) | UINT64_C(1) << VU_PROTOCOL_F_REPLY_ACK |
-				UINT64_C(1) << VU_PROTOCOL_F_BACKEND_REQ;
+	const uint64_t needed =
+		(vu_shmem_features(dev) & ~(UINT64_C(1) << VU_PROTOCOL_F_SHMEM_ADDR)) |
+		UINT64_C(1) << VU_PROTOCOL_F_REPLY_ACK | UINT64_C(1) << VU_PROTOCOL_F_BACKEND_REQ;
 	struct vu_shmem *sm = &dev->shmem;
 
 	pthread_mutex_lock(&sm->lock);
@@ -76,6 +94,7 @@ void vu_shmem_negotiated(struct vu_dev *dev)
 	sm->slots = dev->protocol >> VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1;
 	sm->tables = VU_TABLES_UNKNOWN;
 	sm->last = (struct vu_region){0};
+	keep_mirror(dev);
 	pthread_cond_broadcast(&sm->changed);
 	pthread_mutex_unlock(&sm->lock);
 }
@@ -218,6 +237,8 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&sm->lock);
+	if (sm->mirror)
+		(void)gmem_mirror_map(sm->mirror, fd, fd_offset, shm_offset, len, write);
 	if (write)
 		await_table(dev, calls);
 	alone = !write && sm->tables == VU_TABLES_COME;
@@ -230,8 +251,14 @@ int vu_dev_shmem_map(struct vu_dev *dev, int fd, uint64_t fd_offset, uint64_t sh
 int vu_dev_shmem_unmap(struct vu_dev *dev, uint64_t shm_offset, uint64_t len)
 {
 	const struct vu_shmem_map map = {.shm_offset = shm_offset, .len = len};
-	int r = vu_backreq_unmap(dev->backreq, &map);
+	struct vu_shmem *sm = &dev->shmem;
+	int r;
 
+	pthread_mutex_lock(&sm->lock);
+	if (sm->mirror)
+		(void)gmem_mirror_unmap(sm->mirror, shm_offset, len);
+	pthread_mutex_unlock(&sm->lock);
+	r = vu_backreq_unmap(dev->backreq, &map);
 	log_debug("vhost-user: %llu bytes unmapped at %llu: %s", (unsigned long long)len,
 		  (unsigned long long)shm_offset, strerror(-r));
 	return r;

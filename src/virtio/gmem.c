@@ -12,6 +12,9 @@
  * the piece of it that the front-end named, to the byte. Sizes are checked against the file, but it
  * need not keep its size: every mapping is guarded (guard.h), so a touch of what has gone reads zeroes.
  *
+ * One region may be a mirror of the DAX window (gmem_mirror.c): what is mapped there changes under the table,
+ * and what is not is EFAULT for a system call and a hit of the guard for us.
+ *
  * A lookup is a binary search; tables have a handful of regions, up to some hundred with DAX.
  */
 #include <errno.h>
@@ -32,14 +35,6 @@
 
 #define LOG_PAGE_SHIFT 12
 
-/* Pages of a file that are mapped. @refs: tables that use it; the rest does not change. */
-struct gmem_mapping {
-	_Atomic unsigned int refs;
-	void *base;
-	size_t len;
-	struct guard_entry *guard;
-};
-
 static struct gmem *table_alloc(unsigned int count)
 {
 	struct gmem *gm = calloc(1, sizeof(*gm) + count * sizeof(gm->regions[0]));
@@ -55,7 +50,7 @@ static void unmap_pages(const struct gmem_mapping *map)
 	munmap(map->base, map->len);
 }
 
-static void mapping_put(struct gmem_mapping *map)
+void gmem_mapping_put(struct gmem_mapping *map)
 {
 	if (atomic_fetch_sub(&map->refs, 1) != 1)
 		return;
@@ -79,7 +74,7 @@ void gmem_put(struct gmem *gm)
 	if (!gm || atomic_fetch_sub(&gm->refs, 1) != 1)
 		return;
 	for (unsigned int i = 0; i < gm->count; i++)
-		mapping_put(gm->regions[i].map);
+		gmem_mapping_put(gm->regions[i].map);
 	free(gm);
 }
 
@@ -114,9 +109,8 @@ size_t gmem_page_size(int fd)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Map the pages around [offset, offset + size); *ret_at is where the first byte is. */
-static int map_pages(int fd, uint64_t offset, uint64_t size, int prot, struct gmem_mapping *ret,
-		     uint8_t **ret_at)
+int gmem_map_pages(int fd, uint64_t offset, uint64_t size, int prot, struct gmem_mapping *ret,
+		   uint8_t **ret_at)
 {
 	size_t page = gmem_page_size(fd);
 	size_t pad = (size_t)(offset & (page - 1));
@@ -144,11 +138,11 @@ static int map_region(const struct gmem_conf *conf, int fd, struct gmem_region *
 	struct gmem_mapping map = {.refs = 1}, *heap;
 	bool readonly = false;
 	uint8_t *at;
-	int r = map_pages(fd, conf->offset, conf->size, PROT_READ | PROT_WRITE, &map, &at);
+	int r = gmem_map_pages(fd, conf->offset, conf->size, PROT_READ | PROT_WRITE, &map, &at);
 
 	if (r == -EACCES || r == -EPERM) {
 		readonly = true;
-		r = map_pages(fd, conf->offset, conf->size, PROT_READ, &map, &at);
+		r = gmem_map_pages(fd, conf->offset, conf->size, PROT_READ, &map, &at);
 	}
 	if (r < 0)
 		return r;
@@ -179,6 +173,8 @@ static bool conflicts(const struct gmem *gm, const struct gmem_conf *conf)
 	for (unsigned int i = 0; i < gm->count; i++) {
 		const struct gmem_region *r = &gm->regions[i];
 
+		if (r->mirror)
+			continue;
 		if (overlap(conf->gpa, r->gpa, conf->size, r->size) ||
 		    overlap(conf->uva, r->uva, conf->size, r->size))
 			return true;
@@ -192,12 +188,30 @@ static void add_copy(struct gmem *to, const struct gmem_region *r)
 	to->regions[to->count++] = *r;
 }
 
+/* Put @added, whose mapping becomes the table's, and all of @gm into @to; a mirror gives way. */
+static void merge(struct gmem *to, const struct gmem *gm, const struct gmem_region *added)
+{
+	bool done = false;
+
+	for (unsigned int i = 0; i < gm->count; i++) {
+		const struct gmem_region *r = &gm->regions[i];
+
+		if (!done && r->gpa > added->gpa) {
+			to->regions[to->count++] = *added;
+			done = true;
+		}
+		if (!r->mirror || !overlap(r->gpa, added->gpa, r->size, added->size))
+			add_copy(to, r);
+	}
+	if (!done)
+		to->regions[to->count++] = *added;
+}
+
 int gmem_with(const struct gmem *gm, const struct gmem_conf *conf, int fd, struct gmem **ret)
 {
 	struct gmem_region added;
 	struct gmem *with;
 	uint64_t end;
-	unsigned int i;
 	int r = check_file(fd, conf->offset, conf->size);
 
 	if (r < 0)
@@ -215,12 +229,56 @@ int gmem_with(const struct gmem *gm, const struct gmem_conf *conf, int fd, struc
 		free(with);
 		return r;
 	}
-	for (i = 0; i < gm->count && gm->regions[i].gpa < conf->gpa; i++)
-		add_copy(with, &gm->regions[i]);
-	with->regions[with->count++] = added;
-	for (; i < gm->count; i++)
-		add_copy(with, &gm->regions[i]);
+	merge(with, gm, &added);
 	*ret = with;
+	return 0;
+}
+
+int gmem_with_mirror(const struct gmem *gm, uint64_t gpa, const struct gmem_mirror *mirror,
+		     struct gmem **ret)
+{
+	struct gmem *without, *with;
+	struct gmem_region added;
+	uint64_t end;
+	int r;
+
+	if (__builtin_add_overflow(gpa, (uint64_t)mirror->map->len, &end))
+		return -EINVAL;
+	r = gmem_without_mirror(gm, &without);
+	if (r < 0)
+		return r;
+	added = (struct gmem_region){
+		.gpa = gpa,
+		.size = mirror->map->len,
+		.host = mirror->map->base,
+		.map = mirror->map,
+		.mirror = true,
+	};
+	for (unsigned int i = 0; r == 0 && i < without->count; i++)
+		if (overlap(gpa, without->regions[i].gpa, added.size, without->regions[i].size))
+			r = -EINVAL;
+	with = r == 0 ? table_alloc(without->count + 1) : NULL;
+	if (with) {
+		atomic_fetch_add_explicit(&added.map->refs, 1, memory_order_relaxed);
+		merge(with, without, &added);
+		*ret = with;
+	} else if (r == 0) {
+		r = -ENOMEM;
+	}
+	gmem_put(without);
+	return r;
+}
+
+int gmem_without_mirror(const struct gmem *gm, struct gmem **ret)
+{
+	struct gmem *without = table_alloc(gm->count);
+
+	if (!without)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < gm->count; i++)
+		if (!gm->regions[i].mirror)
+			add_copy(without, &gm->regions[i]);
+	*ret = without;
 	return 0;
 }
 
@@ -232,7 +290,8 @@ int gmem_without(const struct gmem *gm, const struct gmem_conf *conf, struct gme
 	for (gone = 0; gone < gm->count; gone++) {
 		const struct gmem_region *r = &gm->regions[gone];
 
-		if (r->gpa == conf->gpa && r->size == conf->size && r->uva == conf->uva)
+		if (r->gpa == conf->gpa && r->size == conf->size && r->uva == conf->uva &&
+		    !r->mirror)
 			break;
 	}
 	if (gone == gm->count)
@@ -327,7 +386,7 @@ void *gmem_uva(const struct gmem *gm, uint64_t uva, uint64_t len)
 		const struct gmem_region *r = &gm->regions[i];
 		uint64_t at = uva - r->uva;
 
-		if (uva >= r->uva && at < r->size)
+		if (!r->mirror && uva >= r->uva && at < r->size)
 			return !r->readonly && len <= r->size - at ? r->host + at : NULL;
 	}
 	return NULL;
@@ -340,7 +399,7 @@ int gmem_log_init(struct gmem_log *log, int fd, uint64_t size, uint64_t offset)
 	int r = check_file(fd, offset, size);
 
 	if (r == 0)
-		r = map_pages(fd, offset, size, PROT_READ | PROT_WRITE, &map, &at);
+		r = gmem_map_pages(fd, offset, size, PROT_READ | PROT_WRITE, &map, &at);
 	if (r < 0)
 		return r;
 	*log = (struct gmem_log){

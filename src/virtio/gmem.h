@@ -63,6 +63,42 @@ int gmem_without(const struct gmem *gm, const struct gmem_conf *conf, struct gme
 /** gmem_page_size() - what a mapping of the file must be a multiple of, bytes: huge pages or usual ones. */
 size_t gmem_page_size(int fd);
 
+/**
+ * struct gmem_mirror - what the guest sees in its DAX window, mapped here as well.
+ *
+ * Requests may have their buffers there (Linux: O_DIRECT, and writes that make a DAX file longer). Its pages
+ * come and go while tables have it; where nothing is mapped, system calls fail with EFAULT.
+ */
+struct gmem_mirror;
+
+/** gmem_mirror_new() - one of @size bytes with nothing in it, one reference. 0 or -errno. */
+int gmem_mirror_new(uint64_t size, struct gmem_mirror **ret);
+
+/** gmem_mirror_free() - no more changes; unmapped with the last table that has it. Accepts NULL. */
+void gmem_mirror_free(struct gmem_mirror *mirror);
+
+/**
+ * gmem_mirror_map() - show @len bytes at @fd_offset of @fd (stays the caller's) at @offset, page-aligned.
+ *
+ * May reach over the end of the file. One thread at a time. 0, -EINVAL (out of bounds) or what mmap(2) says.
+ */
+int gmem_mirror_map(struct gmem_mirror *mirror, int fd, uint64_t fd_offset, uint64_t offset,
+		    uint64_t len, bool write);
+
+/** gmem_mirror_unmap() - show nothing there any more. As gmem_mirror_map(). */
+int gmem_mirror_unmap(struct gmem_mirror *mirror, uint64_t offset, uint64_t len);
+
+/**
+ * gmem_with_mirror() - a copy of a table with the mirror at @gpa, and at no other place.
+ *
+ * -EINVAL when there is guest memory, or it wraps; -ENOMEM. Regions that are added later take its place.
+ */
+int gmem_with_mirror(const struct gmem *gm, uint64_t gpa, const struct gmem_mirror *mirror,
+		     struct gmem **ret);
+
+/** gmem_without_mirror() - a copy of a table without one. 0 or -ENOMEM. */
+int gmem_without_mirror(const struct gmem *gm, struct gmem **ret);
+
 /** gmem_count() - regions in the table. */
 unsigned int gmem_count(const struct gmem *gm);
 

@@ -18,6 +18,7 @@
 #include "util.h"
 
 static const struct dx_opts readonly = {.fx.args = {"--readonly"}};
+static const struct dx_opts told = {.with = "culvert"};
 static const struct dx_opts two_queues = {.fx.vuf.rings = 3, .fx.args = {"--thread-pool-size=2"}};
 
 static bool has_address(const struct fx *f)
@@ -300,6 +301,57 @@ static void headers_in_the_window(void **state)
 	vuf_req_free(q);
 }
 
+/* The guest moves the window, or switches it off: buffers are found where it is now, and nowhere else. */
+static void the_window_moves(void **state)
+{
+	const uint64_t elsewhere = VUF_DAX_GPA + (1ull << 33);
+	struct fx *f = *state;
+	uint64_t a, b, fh;
+
+	if (!has_address(f))
+		skip();
+	two_files(f, &a, &b, &fh);
+	assert_int_equal(read_into(f, b, fh, 0, AT, DX_PAGE), DX_PAGE);
+	assert_int_equal(vuf_set_shmem_addr(f->v, 0, 0), 0);
+	assert_int_equal(read_into(f, b, fh, 0, AT, DX_PAGE), -EFAULT);
+	assert_int_equal(vuf_set_shmem_addr(f->v, elsewhere, DX_WINDOW), 0);
+	assert_int_equal(read_into(f, b, fh, 0, AT, DX_PAGE), -EFAULT);
+	assert_int_equal(read_into(f, b, fh, DX_PAGE, elsewhere + DX_RANGE, DX_PAGE), DX_PAGE);
+	dx_is(f, DX_RANGE, 2, DX_PAGE, DX_PAGE);
+	assert_int_equal(vuf_set_shmem_addr(f->v, VUF_DAX_GPA, DX_WINDOW), 0);
+	assert_int_equal(read_into(f, b, fh, 0, AT, DX_PAGE), DX_PAGE);
+	assert_int_equal(fz_release(f, b, fh), 0);
+}
+
+/* Addresses that cannot be, and memory that is there already: refused or of no effect. */
+static void addresses_that_cannot_be(void **state)
+{
+	struct fx *f = *state;
+	struct vu_shmem_addr addr = {.shmid = 1, .gpa = 1ull << 37, .size = DX_WINDOW};
+	static const uint64_t bad[][2] = {
+		{1ull << 37, 2ull * DX_WINDOW},
+		{1ull << 37, UINT64_MAX},
+		{UINT64_MAX - DX_PAGE + 1, DX_WINDOW},
+		{UINT64_MAX, 1},
+	};
+	uint64_t a, b, fh, word;
+
+	if (!has_address(f))
+		skip();
+	two_files(f, &a, &b, &fh);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(vuf_set_shmem_addr(f->v, bad[i][0], bad[i][1]), -EREMOTEIO);
+	assert_int_equal(vuf_send_ack(f->v, VU_SET_SHMEM_ADDR, &addr, sizeof(addr), NULL, 0),
+			 -EREMOTEIO);
+	/* Over guest memory, which goes before: our own requests lie there. */
+	(void)vuf_set_shmem_addr(f->v, 0, DX_WINDOW);
+	assert_int_equal(fz_read(f, b, fh, 0, &word, 8), 8);
+	assert_int_equal(word, dx_stamp(2, 0));
+	assert_int_equal(vuf_set_shmem_addr(f->v, VUF_DAX_GPA, DX_WINDOW), 0);
+	assert_int_equal(read_into(f, b, fh, 0, AT, DX_PAGE), DX_PAGE);
+	assert_int_equal(fz_release(f, b, fh), 0);
+}
+
 /* What a READ goes into is taken away, and mapped again, meanwhile. */
 static void under_its_feet(void **state)
 {
@@ -345,6 +397,8 @@ int main(int argc, char **argv)
 		DX_TEST(mapped_for_reading, &readonly),
 		DX_TEST(behind_the_end_of_the_file, NULL),
 		DX_TEST(headers_in_the_window, NULL),
+		DX_TEST(the_window_moves, &told),
+		DX_TEST(addresses_that_cannot_be, &told),
 		DX_TEST(under_its_feet, &two_queues),
 	};
 

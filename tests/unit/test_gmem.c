@@ -473,6 +473,93 @@ static void dirty_iov(void **state)
 	gmem_put(gm);
 }
 
+/* Replace *@gm by itself with the mirror at @gpa. */
+static int put_mirror(struct gmem **gm, uint64_t gpa, const struct gmem_mirror *m)
+{
+	struct gmem *with = NULL;
+	int r = gmem_with_mirror(*gm, gpa, m, &with);
+
+	if (r == 0) {
+		gmem_put(*gm);
+		*gm = with;
+	} else {
+		assert_null(with);
+	}
+	return r;
+}
+
+/* What a system call makes of a guest address: the word there, or its errno. */
+static int64_t word_by_call(const struct gmem *gm, uint64_t gpa)
+{
+	scoped_fd int fd = memfd_create("to", MFD_CLOEXEC);
+	struct iovec iov;
+	uint64_t v;
+
+	if (gmem_gpa_iov(gm, gpa, sizeof(v), false, &iov, 1) != 1)
+		return -EFAULT;
+	if (pwritev(fd, &iov, 1, 0) != (ssize_t)sizeof(v))
+		return -errno;
+	assert_int_equal(pread(fd, &v, sizeof(v), 0), sizeof(v));
+	return (int64_t)v;
+}
+
+/* The DAX window's mirror: what is mapped there is memory, the rest is an error of its own. */
+static void mirror(void **state)
+{
+	const uint64_t size = 2u << 20, at = 1ull << 40;
+	struct gmem *gm = gmem_new(), *held, *without;
+	struct gmem_mirror *m = NULL;
+	unsigned int before;
+
+	(void)state;
+	assert_int_equal(add(&gm, 0, 16 * PAGE, 0x1000000, 0), 0);
+	assert_int_equal(gmem_mirror_new(size, &m), 0);
+	assert_int_equal(put_mirror(&gm, PAGE, m), -EINVAL); /* there is memory */
+	assert_int_equal(put_mirror(&gm, UINT64_MAX - PAGE, m), -EINVAL);
+	assert_int_equal(put_mirror(&gm, at, m), 0);
+	assert_int_equal(word_by_call(gm, at + 8), -EFAULT);
+
+	/* Maps come and go under the table. */
+	before = mappings();
+	assert_int_equal(gmem_mirror_map(m, mem, 3 * PAGE, 4 * PAGE, 8 * PAGE, true), 0);
+	assert_int_equal(word_by_call(gm, at + 4 * PAGE + 16), 3 * PAGE + 16);
+	assert_int_equal(word_by_call(gm, at + 3 * PAGE), -EFAULT);
+	assert_int_equal(word_by_call(gm, at + 12 * PAGE), -EFAULT);
+	assert_int_equal(gmem_mirror_unmap(m, 4 * PAGE, 2 * PAGE), 0);
+	assert_int_equal(word_by_call(gm, at + 4 * PAGE), -EFAULT);
+	assert_int_equal(word_by_call(gm, at + 6 * PAGE), 5 * PAGE);
+	assert_int_equal(mappings(), before + 1);
+
+	/* Over its end, or over the file's. */
+	assert_int_equal(gmem_mirror_map(m, mem, 0, size - PAGE, 2 * PAGE, true), -EINVAL);
+	assert_int_equal(gmem_mirror_unmap(m, size, PAGE), -EINVAL);
+	assert_int_equal(gmem_mirror_map(m, mem, FILE_SIZE - PAGE, 64 * PAGE, 2 * PAGE, true), 0);
+	assert_int_equal(word_by_call(gm, at + 64 * PAGE), FILE_SIZE - PAGE);
+	assert_int_equal(word_by_call(gm, at + 65 * PAGE), -EFAULT);
+
+	/* No ring lies there; it is at one place only, and memory that comes goes before. */
+	assert_null(gmem_uva(gm, 0, PAGE));
+	assert_null(gmem_uva(gm, at, PAGE));
+	assert_int_equal(put_mirror(&gm, 2 * at, m), 0);
+	assert_int_equal(word_by_call(gm, at + 6 * PAGE), -EFAULT);
+	assert_int_equal(word_by_call(gm, 2 * at + 6 * PAGE), 5 * PAGE);
+	assert_int_equal(gmem_count(gm), 2);
+	assert_int_equal(gmem_without_mirror(gm, &without), 0);
+	assert_int_equal(gmem_count(without), 1);
+	gmem_put(without);
+	held = gmem_get(gm);
+	assert_int_equal(add(&gm, 2 * at + PAGE, 16 * PAGE, 0x2000000, 0), 0);
+	assert_int_equal(word_by_call(gm, 2 * at + PAGE), 0);
+	assert_int_equal(word_by_call(gm, 2 * at + 64 * PAGE), -EFAULT);
+
+	/* A table that is still in use finds nothing there when it is over. */
+	assert_int_equal(word_by_call(held, 2 * at + 6 * PAGE), 5 * PAGE);
+	gmem_mirror_free(m);
+	assert_int_equal(word_by_call(held, 2 * at + 6 * PAGE), -EFAULT);
+	gmem_put(held);
+	gmem_put(gm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +571,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(huge_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_regions, setup, teardown),
+		cmocka_unit_test_setup_teardown(mirror, setup, teardown),
 		cmocka_unit_test_setup_teardown(dirty_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(dirty_iov, setup, teardown),
 	};

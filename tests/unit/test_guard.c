@@ -34,6 +34,9 @@
 static void begin(void **state)
 {
 	(void)state;
+	/* The framework has taken both for itself. */
+	signal(SIGBUS, SIG_DFL);
+	signal(SIGSEGV, SIG_DFL);
 	assert_int_equal(guard_init(), 0);
 }
 
@@ -268,12 +271,40 @@ static void be_sent_one(void)
 	raise(SIGBUS);
 }
 
+static void touch_nothing(void)
+{
+	volatile uint8_t *at = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*at = 1;
+}
+
 static void anything_else_ends_the_process(void **state)
 {
 	begin(state);
 	assert_int_equal(status_of(touch_unguarded), SIGBUS);
 	assert_int_equal(status_of(touch_no_longer_guarded), SIGBUS);
+	assert_int_equal(status_of(touch_nothing), SIGSEGV);
 	assert_int_equal(status_of(be_sent_one), SIGBUS);
+}
+
+/* Memory that may only be read, because the file may: a write is lost, and known of. */
+static void read_only(void **state)
+{
+	uint32_t hits = guard_hits();
+	struct guard_entry *guard;
+	volatile uint8_t *at;
+	int fd;
+
+	begin(state);
+	at = map(2, &fd, &guard);
+	assert_int_equal(mprotect((void *)(uintptr_t)at, 2 * PAGE, PROT_READ), 0);
+	assert_int_equal(at[PAGE], 2);
+	assert_int_equal(guard_hits(), hits);
+	at[1] = 7;
+	assert_int_equal(guard_hits(), hits + 1);
+	assert_true(guard_gone((const void *)(uintptr_t)at, 1));
+	assert_int_equal(at[PAGE], 2);
+	unmap(at, 2, &fd, guard);
 }
 
 /* A huge page can only be replaced as a whole. */
@@ -312,6 +343,7 @@ int main(void)
 		cmocka_unit_test(many_entries),
 		cmocka_unit_test(threads_side_by_side),
 		cmocka_unit_test(anything_else_ends_the_process),
+		cmocka_unit_test(read_only),
 		cmocka_unit_test(huge_pages),
 	};
 

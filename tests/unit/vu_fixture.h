@@ -28,7 +28,7 @@
 
 /* What is offered: bits 26, 28, 29, 30, 32, 34, and 0, 1, 3, 5, 10, 12, 13, 15, 16, 22. */
 #define FIX_FEATURES       UINT64_C(0x574000000)
-#define FIX_PROTOCOL_NOTAG UINT64_C(0x41b42b)
+#define FIX_PROTOCOL_NOTAG (UINT64_C(0x41b42b) | BIT(VU_PROTOCOL_F_SHMEM_ADDR))
 #define FIX_PROTOCOL       (FIX_PROTOCOL_NOTAG | BIT(VU_PROTOCOL_F_CONFIG))
 /* No packed rings. */
 #define FIX_SPLIT (FIX_FEATURES & ~BIT(34) & ~BIT(VU_F_LOG_ALL))
