@@ -127,7 +127,7 @@ uint64_t fix_counter(int evfd);
 /** fix_open_fds() - descriptors that this process has open. */
 unsigned int fix_open_fds(void);
 
-/** fix_mappings() - memfds that this process has mapped, each as often as it is. */
+/** fix_mappings() - memfds that this process has mapped, each as often as it is; the empty mirror of a window aside. */
 unsigned int fix_mappings(void);
 
 #endif
