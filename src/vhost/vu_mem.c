@@ -39,7 +39,8 @@ static struct gmem_conf conf_of(const struct vu_mem_region *region)
 	};
 }
 
-static int identify(const struct vu_mem_region *region, int fd, struct vu_region *ret)
+static int identify(struct vu_dev *dev, const struct vu_mem_region *region, int fd,
+		    struct vu_region *ret)
 {
 	struct stat st;
 	int r = fd_stat(fd, &st);
@@ -47,6 +48,7 @@ static int identify(const struct vu_mem_region *region, int fd, struct vu_region
 	if (r < 0)
 		return r;
 	*ret = (struct vu_region){.conf = conf_of(region), .dev = st.st_dev, .ino = st.st_ino};
+	ret->conf.cut = vu_shmem_has_mapped(dev, ret);
 	return 0;
 }
 
@@ -131,7 +133,7 @@ int vu_mem_set_table(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *repl
 		    offsetof(struct vu_mem_table, region) + count * sizeof(table->region[0]))
 		return -EINVAL;
 	for (unsigned int i = 0; i < count; i++) {
-		r = identify(&table->region[i], msg->fds[i], &wanted[i]);
+		r = identify(dev, &table->region[i], msg->fds[i], &wanted[i]);
 		if (r < 0)
 			return r;
 	}
@@ -154,7 +156,7 @@ int vu_mem_add_region(struct vu_dev *dev, struct vu_msg *msg, struct vu_msg *rep
 {
 	struct vu_region region;
 	struct draft d;
-	int r = identify(&msg->body.reg.region, msg->fds[0], &region);
+	int r = identify(dev, &msg->body.reg.region, msg->fds[0], &region);
 
 	(void)reply;
 	if (r < 0)

@@ -176,6 +176,13 @@ void vu_shmem_call_off(struct vu_dev *dev);
 /** vu_shmem_go_on() - end of that. */
 void vu_shmem_go_on(struct vu_dev *dev);
 
+/**
+ * vu_shmem_has_mapped() - whether this is what was mapped last, come as a region of memory.
+ *
+ * The guest may have made the file shorter since then.
+ */
+bool vu_shmem_has_mapped(struct vu_dev *dev, const struct vu_region *region);
+
 /** vu_shmem_set_regions() - @dev->regions are these from now on; who waits for one is told. */
 void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, unsigned int n);
 

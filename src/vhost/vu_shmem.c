@@ -145,6 +145,17 @@ static unsigned int count(const struct vu_region *regions, unsigned int n,
 	return found;
 }
 
+bool vu_shmem_has_mapped(struct vu_dev *dev, const struct vu_region *region)
+{
+	struct vu_shmem *sm = &dev->shmem;
+	bool r;
+
+	pthread_mutex_lock(&sm->lock);
+	r = sm->last.conf.size && is_region(region, &sm->last);
+	pthread_mutex_unlock(&sm->lock);
+	return r;
+}
+
 void vu_shmem_set_regions(struct vu_dev *dev, const struct vu_region *regions, unsigned int n)
 {
 	struct vu_shmem *sm = &dev->shmem;

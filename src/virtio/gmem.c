@@ -83,8 +83,8 @@ unsigned int gmem_count(const struct gmem *gm)
 	return gm->count;
 }
 
-/* Whether [offset, offset + size) lies in the file, as far as its kind has a size at all. */
-static int check_file(int fd, uint64_t offset, uint64_t size)
+/* Whether [offset, offset + size) lies in the file (unless @cut), as far as its kind has a size at all. */
+static int check_file(int fd, uint64_t offset, uint64_t size, bool cut)
 {
 	struct stat st;
 	uint64_t end;
@@ -96,7 +96,7 @@ static int check_file(int fd, uint64_t offset, uint64_t size)
 	r = fd_stat(fd, &st);
 	if (r < 0)
 		return r;
-	return S_ISREG(st.st_mode) && end > (uint64_t)st.st_size ? -EINVAL : 0;
+	return S_ISREG(st.st_mode) && !cut && end > (uint64_t)st.st_size ? -EINVAL : 0;
 }
 
 /* seccomp: fstatfs */
@@ -212,7 +212,7 @@ int gmem_with(const struct gmem *gm, const struct gmem_conf *conf, int fd, struc
 	struct gmem_region added;
 	struct gmem *with;
 	uint64_t end;
-	int r = check_file(fd, conf->offset, conf->size);
+	int r = check_file(fd, conf->offset, conf->size, conf->cut);
 
 	if (r < 0)
 		return r;
@@ -396,7 +396,7 @@ int gmem_log_init(struct gmem_log *log, int fd, uint64_t size, uint64_t offset)
 {
 	struct gmem_mapping map;
 	uint8_t *at;
-	int r = check_file(fd, offset, size);
+	int r = check_file(fd, offset, size, false);
 
 	if (r == 0)
 		r = gmem_map_pages(fd, offset, size, PROT_READ | PROT_WRITE, &map, &at);

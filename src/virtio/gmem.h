@@ -18,12 +18,14 @@ struct guard_entry;
  * @size:   bytes.
  * @uva:    the front-end's own address of it; ring addresses are given in these.
  * @offset: bytes into the file descriptor that comes with it.
+ * @cut:    the file may be shorter: it is one of the guest's in its DAX window.
  */
 struct gmem_conf {
 	uint64_t gpa;
 	uint64_t size;
 	uint64_t uva;
 	uint64_t offset;
+	bool cut;
 };
 
 /**

@@ -187,6 +187,9 @@ static void test_table_follows(void **state)
 		answer(peer, 9, 0);
 		assert_int_equal(pthread_create(&thread, NULL, map, &m), 0);
 		poll(NULL, 0, 100);
+		/* By then the guest may have made the file shorter. */
+		if (i == 1)
+			assert_int_equal(ftruncate(m.fd, 0), 0);
 		added = now_ms();
 		add(&f, m.fd, (UINT64_C(1) << 40) + i * PAGE);
 		assert_int_equal(pthread_join(thread, NULL), 0);
