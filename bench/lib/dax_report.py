@@ -15,6 +15,7 @@ from statistics import median
 ARMS = {
     "9p-mmap": ("9p cache=mmap", "#8c8c8c"),
     "9p-loose": ("9p cache=loose", "#595959"),
+    "9p-tuned": ("9p loose, msize=512000", "#bdbdbd"),
     "fs-never": ("virtio-fs never", "#9ecae1"),
     "fs-auto": ("virtio-fs auto", "#6baed6"),
     "fs-always": ("virtio-fs always", "#3182bd"),
@@ -153,7 +154,7 @@ def svg(runs, facts):
     values = [r["mb_per_s"] for r in runs if r["ok"]]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     low = min(low, high - 1)
-    bar, label, plot, gap = 15, 122, 270, 70
+    bar, label, plot, gap = 15, 150, 260, 60
     panel_h = bar * len(arms) + 46
     cols = 2 if len(jobs) > 1 else 1
     width = cols * (label + plot + gap) + 10
