@@ -168,7 +168,7 @@ def svg(runs, facts):
            "<!-- SPDX-License-Identifier: Apache-2.0 -->",
            f'<rect width="{width}" height="{height}" fill="#fff"/>',
            '<text x="10" y="20" font-size="14" font-weight="bold">fio, 4 KiB blocks, one job, a cold guest: MB/s</text>',
-           f'<text x="10" y="36" fill="#555">emulated CPU (QEMU {facts.get("qemu", "")}, TCG); median, and least to most; '
+           f'<text x="10" y="36" fill="#555">QEMU {facts.get("qemu", "")}, {facts.get("accel", "")}; median, and least to most; '
            'logarithmic: each line is ten times the one before</text>']
     for i, job in enumerate(jobs):
         x0 = (i % cols) * (label + plot + gap) + label
