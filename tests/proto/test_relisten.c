@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -151,8 +152,11 @@ static void bad_messages(void **state)
 	ends_by_signal(f);
 }
 
-/* An UNLINK in a file system that does not answer, on ring 1. It is not waited for. */
-static void get_stuck(struct fx *f, uint32_t opcode)
+/*
+ * An UNLINK in a file system that does not answer, on ring 1. It is not waited for, and the device has its
+ * buffers until the guest's memory goes: the caller then frees no more than the structure.
+ */
+static struct vuf_req *get_stuck(struct fx *f, uint32_t opcode)
 {
 	struct vuf_req *q = vuf_req_new(f->v, 128, 256);
 
@@ -161,17 +165,18 @@ static void get_stuck(struct fx *f, uint32_t opcode)
 	vuf_req_add_str(q, "stall");
 	assert_int_equal(vuf_req_submit(q, &f->v->ring[1]), 0);
 	vuf_ring_kick(&f->v->ring[1]);
-	/* It was taken: other queues go on. */
+	/* Other queues go on. */
 	f->ring = 0;
 	works(f);
 	f->ring = 1;
-	vuf_req_free(q);
+	return q;
 }
 
 /* Requests that do not come back stay behind with their threads; the next guest has new ones. */
 static void the_pool_is_stuck(void **state)
 {
 	struct fx *f = *state;
+	struct vuf_req *stuck[2];
 	struct fz_entry_open c;
 	int stall;
 
@@ -179,9 +184,11 @@ static void the_pool_is_stuck(void **state)
 	come(f);
 	stall = fx_stall(f, "stall");
 	for (int i = 0; i < 2; i++)
-		get_stuck(f, FUSE_UNLINK);
+		stuck[i] = get_stuck(f, FUSE_UNLINK);
 	works(f);
 	come(f);
+	for (int i = 0; i < 2; i++)
+		free(stuck[i]);
 	assert_int_equal(fz_create(f, FUSE_ROOT_ID, "new", O_RDWR, 0644, &c), 0);
 	assert_int_equal(fx_log_count(f, "given up"), 1);
 	close(stall);
@@ -193,14 +200,16 @@ static void the_pool_is_stuck(void **state)
 static void a_queue_is_stuck(void **state)
 {
 	struct fx *f = *state;
+	struct vuf_req *stuck;
 	int stall;
 
 	fx_need_root();
 	come(f);
 	stall = fx_stall(f, "stall");
-	get_stuck(f, FUSE_LOOKUP);
+	stuck = get_stuck(f, FUSE_LOOKUP);
 	vuf_hangup(f->v);
 	assert_int_equal(fx_wait_exit(f, FX_WAIT_MS), 1);
+	free(stuck);
 	assert_int_equal(fx_log_count(f, "stuck in the host"), 1);
 	close(stall);
 }

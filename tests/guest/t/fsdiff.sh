@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # about: the differential tester: the same on the share and on an ext4 file system of the guest comes to the same
 # guests: uml
-# daemon: --xattr
+# daemon: --xattr --modcaps=+mknod
 # case auto: --cache auto
 # case always: --cache always
 # case never: --cache never
