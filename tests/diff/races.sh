@@ -5,7 +5,7 @@
 # usage: races.sh RACES VIRTIOFS_MOUNT VIRTIOFSD [CACHE...]
 #
 # On ext4, in each cache mode. Where the client may keep entries for a day, names are replaced in the mount
-# alone; where it delays writes, only it appends.
+# alone; where it caches data, only it appends.
 set -u
 
 RACES=$(realpath "$1") MOUNT=$(realpath "$2") DAEMON=$(realpath "$3")
@@ -20,11 +20,12 @@ make_fs ext4
 
 for mode in "${MODES[@]}"; do
 	echo "== $mode"
-	options=(--cache "$mode") tests=drtna host=fs/share
+	options=(--cache "$mode") tests=drtnm host=fs/share
 	case $mode in
+	never) tests=drtna ;;
 	metadata) tests=drta ;;
-	always) tests=drta ;;
-	writeback) options=(--cache always --writeback) tests=drta host=m ;;
+	always) tests=drtm ;;
+	writeback) options=(--cache always --writeback) tests=drtm host=m ;;
 	esac
 	start_daemon "${options[@]}" || continue
 	start_mount -q 3
