@@ -57,12 +57,13 @@ guest_prepare() { # guest
 	case $1 in
 	uml)
 		guest_needs linux.uml user-mode-linux || return
+		uml_xstate_get || return
 		UML=(linux.uml)
 		modules=$RUN/modules
 		mkdir -p "$modules" && modules_copy /usr/lib/uml/modules "$modules" "${UML_MODULES[@]}" || return
 		;;
 	uml-next)
-		uml_next_get || return
+		uml_next_get && uml_xstate_get || return
 		UML=(env -C "$UML_NEXT" LD_LIBRARY_PATH=. ./linux.uml)
 		modules=$UML_NEXT/modules
 		;;
@@ -82,6 +83,19 @@ guest_prepare() { # guest
 	[ -f "$INITRD" ] || initrd_make "$modules" "$INITRD" || lack "cannot make the initramfs in $WORK"
 }
 
+# What User-Mode Linux is started with: lib/uml_xstate.c says why.
+UML_XSTATE=$CACHE/uml_xstate.so
+
+uml_xstate_get() {
+	[ "$UML_XSTATE" -nt "$HERE/lib/uml_xstate.c" ] || under_lock uml_xstate_make || lack "cannot compile uml_xstate.c"
+}
+
+uml_xstate_make() {
+	[ ! "$UML_XSTATE" -nt "$HERE/lib/uml_xstate.c" ] || return 0
+	gcc -O2 -Wall -Wextra -Werror -shared -fPIC -D_GNU_SOURCE -o "$UML_XSTATE.new" "$HERE/lib/uml_xstate.c" &&
+		mv "$UML_XSTATE.new" "$UML_XSTATE"
+}
+
 guest_needs() { # command package
 	command -v "$1" >/dev/null || lack "the package $2 is not installed; run scripts/deps guest"
 }
@@ -94,7 +108,7 @@ guest_exec() { # guest socket tag queues boots window
 		# The guest's memory is a file in /dev/shm, which is small in some containers.
 		[ "$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1)" -gt $((mem + 64)) ] || tmp=("TMPDIR=$RUN")
 		# Without address randomisation the guest's memory starts close behind the program.
-		exec setsid setarch -R taskset -c "$CPU" env "${tmp[@]}" "${UML[@]}" "mem=${mem}M" "initrd=$INITRD" \
+		exec setsid setarch -R taskset -c "$CPU" env "LD_PRELOAD=$UML_XSTATE" "${tmp[@]}" "${UML[@]}" "mem=${mem}M" "initrd=$INITRD" \
 			"virtio_uml.device=$2:26" con=null con0=fd:0,fd:1 ssl=null con1=fd:5,fd:6 rdinit=/init \
 			loglevel=4 panic=-1 "kind=uml" ctl=tty1 "culvert=$RUN" \
 			5<"$RUN/ctl.in" 6>"$RUN/ctl.out"

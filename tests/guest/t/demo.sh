@@ -45,7 +45,7 @@ guest() {
 	git add .
 	git commit -q -m "a program"
 	want '' git status --porcelain
-	say "$(git log --oneline | head -n 1): $(git ls-files | wc -l) files, the work tree is clean"
+	say "$(git log -1 --oneline): $(git ls-files | wc -l) files, the work tree is clean"
 
 	say "the host edits hello.c"
 	t0=$(date +%s%N)

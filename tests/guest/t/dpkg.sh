@@ -62,10 +62,10 @@ before() {
 	local p DEBS=$SHARE/debs
 	mkdir -p "$DEBS"/{1,2}
 	dpkg-query -W -f '${Installed-Size} ${binary:Package} ${Priority}\n' | sort -n |
-		awk '$1 >= 40 && $3 ~ /required|important|standard|optional/ { sub(":.*", "", $2); print $2 }' |
-		head -n $PACKAGES >"$RUN/packages"
+		awk -v most=$PACKAGES '$1 >= 40 && $3 ~ /required|important|standard|optional/ && n++ < most {
+			sub(":.*", "", $2); print $2 }' >"$RUN/packages"
 	while read -r p; do pack "$p"; done <"$RUN/packages"
-	head -n 8 "$RUN/packages" | while read -r p; do pack "$p" 2; done
+	while read -r p; do pack "$p" 2; done < <(head -n 8 "$RUN/packages")
 	want $PACKAGES bash -c "find $DEBS/1 -name '*.deb' | wc -l"
 	unpack "$DEBS/1" "$RUN/root"
 	listing "$RUN/root" first.want

@@ -88,6 +88,6 @@ guest() {
 	want '' find data space ! -uid 1
 
 	step "one byte is wrong"
-	printf X | dd of="$(find space -type f -size +1M | head -n 1)" bs=1 seek=20000 conv=notrunc status=none
+	printf X | dd of="$(find space -type f -size +1M -print -quit)" bs=1 seek=20000 conv=notrunc status=none
 	if pg pg_checksums --check >/dev/null 2>&1; then return 1; fi
 }
