@@ -3,37 +3,30 @@
 /*
  * Theory of operation
  *
- * A row of the table is an option: its names, what it takes, where the value goes, and its line in
- * the help. `--name=value` and `--name value` mean the same; the last one wins. The words of `-o`,
+ * A row of the table is an option: its names, what it takes, where the value goes (options_set.c puts it
+ * there), and its line in the help (options_help.c). `--name=value` and `--name value` mean the same; the last one wins. The words of `-o`,
  * comma separated with doubled commas standing for one, are rows too: those whose legacy name
  * matches. Nothing here touches the system, so that a test can parse anything.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jail.h"
 #include "log.h"
-#include "options.h"
-#include "parse.h"
+#include "options_table.h"
 #include "pt.h"
 #include "session.h"
 #include "util.h"
 #include "vq.h"
 #include "xattrmap.h"
 
-struct word {
-	const char *name;
-	unsigned int value;
-};
-
-static const struct word cache_words[] = {
+static const struct option_word cache_words[] = {
 	{"auto", PT_CACHE_AUTO},         {"always", PT_CACHE_ALWAYS}, {"never", PT_CACHE_NEVER},
 	{"metadata", PT_CACHE_METADATA}, {"none", PT_CACHE_NEVER},    {NULL, 0},
 };
 
-static const struct word sandbox_words[] = {
+static const struct option_word sandbox_words[] = {
 	{"namespace", JAIL_NAMESPACE},
 	{"chroot", JAIL_CHROOT},
 	{"none", JAIL_NONE},
@@ -41,7 +34,7 @@ static const struct word sandbox_words[] = {
 	{NULL, 0},
 };
 
-static const struct word seccomp_words[] = {
+static const struct option_word seccomp_words[] = {
 	{"none", SECCOMP_NONE},
 	{"log", SECCOMP_LOG},
 	{"trap", SECCOMP_TRAP},
@@ -49,66 +42,36 @@ static const struct word seccomp_words[] = {
 	{NULL, 0},
 };
 
-static const struct word handle_words[] = {
+static const struct option_word handle_words[] = {
 	{"never", PT_HANDLES_NEVER},
 	{"prefer", PT_HANDLES_PREFER},
 	{"mandatory", PT_HANDLES_MANDATORY},
 	{NULL, 0},
 };
 
-static const struct word compat_words[] = {
+static const struct option_word compat_words[] = {
 	{"none", OPTIONS_COMPAT_NONE},
 	{"alioth", OPTIONS_COMPAT_ALIOTH},
 	{NULL, 0},
 };
 
-static const struct word mode_words[] = {
+static const struct option_word mode_words[] = {
 	{"never", PT_NEVER},
 	{"auto", PT_AUTO},
 	{"always", PT_ALWAYS},
 	{NULL, 0},
 };
 
-static const struct word log_words[] = {
+static const struct option_word log_words[] = {
 	{"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},
 	{"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},
 	{"trace", LOG_LEVEL_TRACE}, {"off", LOG_LEVEL_OFF},
 	{"err", LOG_LEVEL_ERROR},   {NULL, 0},
 };
 
-enum kind {
-	FLAG,   /* bool at @offset becomes @value */
-	CHOICE, /* unsigned int at @offset becomes @value */
-	STRING, /* char * at @offset, at most @max bytes */
-	NUMBER, /* int at @offset, from @min to @max */
-	WORD,   /* unsigned int at @offset, one of @words */
-	RULES,  /* struct xattrmap * at @offset */
-	MAPS,   /* struct options_maps at @offset gets one more */
-	SIZE,   /* uint64_t at @offset: 0, or a power of two from 2 MiB on */
-	DAX,    /* struct daxrules at @offset */
-	CAPS,   /* struct caps_mods at @offset */
-	IDS,    /* struct idmap at @offset gets one rule more */
-	LEGACY, /* a list of words that are legacy names of other rows */
-	NOTHING,
-};
-
 #define AT(field) .offset = offsetof(struct options, field)
 
-static const struct option_row {
-	const char *name;   /* long name, NULL: none */
-	char letter;        /* short name, 0: none */
-	const char *legacy; /* word of -o, NULL: none */
-	const char *arg;    /* what the help calls the value, NULL: takes none */
-	const char *help;   /* NULL: not shown */
-	enum kind kind;
-	size_t offset;
-	unsigned int value;
-	unsigned int max;
-	unsigned int min; /* of a NUMBER */
-	const struct word *words;
-	const char *missing; /* what it means without a value, NULL: it needs one */
-	size_t set_offset;   /* bool that tells that the option was given, 0: none */
-} rows[] = {
+const struct option_row option_rows[] = {
 	{"shared-dir", 0, "source", "DIR", "directory to share (needed)", STRING, AT(shared_dir),
 	 .max = 4095},
 	{"socket-path", 0, NULL, "PATH", "listen on a new socket at PATH", STRING, AT(socket_path),
@@ -227,229 +190,32 @@ static const struct option_row {
 	 0},
 };
 
-/* Where an error is told, and how the option was written. */
-struct parser {
-	struct options *o;
-	char *err;
-	size_t size;
-};
+const size_t option_rows_n = ARRAY_SIZE(option_rows);
 
-__attribute__((format(printf, 2, 3))) static int fail(struct parser *p, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(p->err, p->size, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
-static void *field(struct parser *p, const struct option_row *row)
-{
-	return (char *)p->o + row->offset;
-}
-
-static int set_string(struct parser *p, const struct option_row *row, const char *shown,
-		      const char *value)
-{
-	char **str = field(p, row);
-	char *copy;
-
-	if (!*value)
-		return fail(p, "%s: the value is empty", shown);
-	if (strlen(value) > row->max)
-		return fail(p, "%s: '%.64s…' is longer than %u bytes", shown, value, row->max);
-	copy = strdup(value);
-	if (!copy)
-		return fail(p, "%s: out of memory", shown);
-	free(*str);
-	*str = copy;
-	return 0;
-}
-
-static int set_number(struct parser *p, const struct option_row *row, const char *shown,
-		      const char *value)
-{
-	unsigned int *num = field(p, row);
-	uint64_t v;
-
-	if (parse_u64(value, row->max, &v) < 0 || v < row->min)
-		return fail(p, "%s: '%.64s' is not a number from %u to %u", shown, value, row->min,
-			    row->max);
-	*num = (unsigned int)v;
-	return 0;
-}
-
-static int set_word(struct parser *p, const struct option_row *row, const char *shown,
-		    const char *value)
-{
-	unsigned int *num = field(p, row);
-
-	for (const struct word *w = row->words; w->name; w++) {
-		if (strcmp(w->name, value) == 0) {
-			*num = w->value;
-			return 0;
-		}
-	}
-	return fail(p, "%s: '%.64s' is not known; it takes: %s", shown, value, row->help);
-}
-
-static int set_rules(struct parser *p, const struct option_row *row, const char *shown,
-		     const char *value)
-{
-	struct xattrmap **old = field(p, row), *map;
-	char why[160];
-
-	if (xattrmap_new(value, &map, why, sizeof(why)) < 0)
-		return fail(p, "%s: %s", shown, why);
-	xattrmap_free(*old);
-	*old = map;
-	return 0;
-}
-
-static int add_map(struct parser *p, const struct option_row *row, const char *shown,
-		   const char *value)
-{
-	struct options_maps *m = field(p, row);
-
-	if (m->n == OPTIONS_MAPS_MAX)
-		return fail(p, "%s: more than %u", shown, OPTIONS_MAPS_MAX);
-	if (userns_parse(value, &m->maps[m->n]) < 0)
-		return fail(p, "%s: '%.64s' is not :INSIDE:OUTSIDE:COUNT:", shown, value);
-	m->n++;
-	return 0;
-}
-
-static int add_ids(struct parser *p, const struct option_row *row, const char *shown,
-		   const char *value)
-{
-	char why[160];
-
-	if (idmap_add(field(p, row), value, why, sizeof(why)) < 0)
-		return fail(p, "%s: '%.64s': %s", shown, value, why);
-	return 0;
-}
-
-static int set_size(struct parser *p, const struct option_row *row, const char *shown,
-		    const char *value)
-{
-	uint64_t v;
-
-	if (parse_size(value, OPTIONS_WINDOW_MAX, &v) < 0 ||
-	    (v && (v < OPTIONS_WINDOW_MIN || v & (v - 1))))
-		return fail(p, "%s: '%.64s' is neither 0 nor a power of two from 2M to 1024G",
-			    shown, value);
-	*(uint64_t *)field(p, row) = v;
-	return 0;
-}
-
-static int set_dax(struct parser *p, const struct option_row *row, const char *shown,
-		   const char *value)
-{
-	char why[160];
-
-	if (daxrules_parse(field(p, row), value, why, sizeof(why)) < 0)
-		return fail(p, "%s: %s", shown, why);
-	return 0;
-}
-
-static int set_caps(struct parser *p, const struct option_row *row, const char *shown,
-		    const char *value)
-{
-	char why[160];
-
-	if (caps_parse(value, field(p, row), why, sizeof(why)) < 0)
-		return fail(p, "%s: %s", shown, why);
-	return 0;
-}
-
-static int set_legacy(struct parser *p, const char *value);
-
-static bool takes_value(const struct option_row *row)
-{
-	return row->kind != FLAG && row->kind != CHOICE && row->kind != NOTHING;
-}
-
-/* @value is NULL when there is none. */
-static int set(struct parser *p, const struct option_row *row, const char *shown, const char *value)
-{
-	int r = 0;
-
-	if (value && !takes_value(row))
-		return fail(p, "%s: takes no value, but got '%.64s'", shown, value);
-	if (!value)
-		value = row->missing;
-	if (!value && takes_value(row))
-		return fail(p, "%s: a value (%s) is missing", shown, row->arg);
-	switch (row->kind) {
-	case FLAG:
-		*(bool *)field(p, row) = row->value;
-		break;
-	case CHOICE:
-		*(unsigned int *)field(p, row) = row->value;
-		break;
-	case STRING:
-		r = set_string(p, row, shown, value);
-		break;
-	case NUMBER:
-		r = set_number(p, row, shown, value);
-		break;
-	case WORD:
-		r = set_word(p, row, shown, value);
-		break;
-	case RULES:
-		r = set_rules(p, row, shown, value);
-		break;
-	case MAPS:
-		r = add_map(p, row, shown, value);
-		break;
-	case SIZE:
-		r = set_size(p, row, shown, value);
-		break;
-	case DAX:
-		r = set_dax(p, row, shown, value);
-		break;
-	case CAPS:
-		r = set_caps(p, row, shown, value);
-		break;
-	case IDS:
-		r = add_ids(p, row, shown, value);
-		break;
-	case LEGACY:
-		r = set_legacy(p, value);
-		break;
-	case NOTHING:
-		break;
-	}
-	if (r == 0 && row->set_offset)
-		*(bool *)((char *)p->o + row->set_offset) = true;
-	return r;
-}
-
-static int set_legacy_word(struct parser *p, char *word)
+static int set_legacy_word(struct option_parser *p, char *word)
 {
 	char *value = strchr(word, '=');
 	char shown[80];
 
 	if (value)
 		*value++ = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (rows[i].legacy && strcmp(rows[i].legacy, word) == 0) {
+	for (size_t i = 0; i < option_rows_n; i++) {
+		if (option_rows[i].legacy && strcmp(option_rows[i].legacy, word) == 0) {
 			snprintf(shown, sizeof(shown), "-o %s", word);
-			return set(p, &rows[i], shown, value);
+			return option_set(p, &option_rows[i], shown, value);
 		}
 	}
-	return fail(p, "-o: unknown word '%.64s'", word);
+	return option_fail(p, "-o: unknown word '%.64s'", word);
 }
 
-static int set_legacy(struct parser *p, const char *value)
+static int set_legacy(struct option_parser *p, const char *value)
 {
 	char *word = malloc(strlen(value) + 1);
 	size_t len = 0;
 	int r = 0;
 
 	if (!word)
-		return fail(p, "-o: out of memory");
+		return option_fail(p, "-o: out of memory");
 	for (const char *s = value; r == 0; s++) {
 		if (*s == ',' && s[1] == ',') {
 			word[len++] = *s++;
@@ -469,30 +235,30 @@ static int set_legacy(struct parser *p, const char *value)
 
 static const struct option_row *find_long(const char *name, size_t len)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].name && strlen(rows[i].name) == len &&
-		    strncmp(rows[i].name, name, len) == 0)
-			return &rows[i];
+	for (size_t i = 0; i < option_rows_n; i++)
+		if (option_rows[i].name && strlen(option_rows[i].name) == len &&
+		    strncmp(option_rows[i].name, name, len) == 0)
+			return &option_rows[i];
 	return NULL;
 }
 
 static const struct option_row *find_letter(char letter)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].letter && rows[i].letter == letter)
-			return &rows[i];
+	for (size_t i = 0; i < option_rows_n; i++)
+		if (option_rows[i].letter && option_rows[i].letter == letter)
+			return &option_rows[i];
 	return NULL;
 }
 
 /* One option at argv[*i]; goes on past its value. */
-static int parse_one(struct parser *p, int argc, char *const argv[], int *i)
+static int parse_one(struct option_parser *p, int argc, char *const argv[], int *i)
 {
 	const struct option_row *row;
 	const char *arg = argv[(*i)++], *value = NULL;
 	char shown[80];
 
 	if (arg[0] != '-' || !arg[1])
-		return fail(p, "unexpected argument '%.64s'", arg);
+		return option_fail(p, "unexpected argument '%.64s'", arg);
 	if (arg[1] == '-') {
 		size_t len = strcspn(arg + 2, "=");
 
@@ -508,16 +274,18 @@ static int parse_one(struct parser *p, int argc, char *const argv[], int *i)
 		snprintf(shown, sizeof(shown), "-%c", arg[1]);
 	}
 	if (!row)
-		return fail(p, "unknown option '%.64s'", arg);
+		return option_fail(p, "unknown option '%.64s'", arg);
 	/* A value that begins with a dash is more likely the next option: it has to be glued on. */
-	if (!value && takes_value(row) && *i < argc && argv[*i][0] != '-')
+	if (!value && option_takes_value(row) && *i < argc && argv[*i][0] != '-')
 		value = argv[(*i)++];
-	return set(p, row, shown, value);
+	if (row->kind == LEGACY && value)
+		return set_legacy(p, value);
+	return option_set(p, row, shown, value);
 }
 
 int options_parse(struct options *o, int argc, char *const argv[], char *err, size_t size)
 {
-	struct parser p = {.o = o, .err = err, .size = size};
+	struct option_parser p = {.o = o, .err = err, .size = size};
 
 	*o = (struct options){
 		.fd = -1,
@@ -542,15 +310,15 @@ int options_parse(struct options *o, int argc, char *const argv[], char *err, si
 	if (o->action != OPTIONS_RUN)
 		return 0;
 	if ((o->uid_map.n || o->gid_map.n) && o->sandbox != JAIL_NAMESPACE)
-		return fail(&p, "--%s needs --sandbox=namespace",
-			    o->uid_map.n ? "uid-map" : "gid-map");
+		return option_fail(&p, "--%s needs --sandbox=namespace",
+				   o->uid_map.n ? "uid-map" : "gid-map");
 	if (!o->shared_dir)
-		return fail(&p, "--shared-dir DIR is missing");
+		return option_fail(&p, "--shared-dir DIR is missing");
 	if (o->socket_path && o->fd >= 0)
-		return fail(&p, "--fd %d and --socket-path '%.64s' exclude each other", o->fd,
-			    o->socket_path);
+		return option_fail(&p, "--fd %d and --socket-path '%.64s' exclude each other",
+				   o->fd, o->socket_path);
 	if (!o->socket_path && o->fd < 0)
-		return fail(&p, "--socket-path PATH or --fd N is missing");
+		return option_fail(&p, "--socket-path PATH or --fd N is missing");
 	return 0;
 }
 
@@ -565,33 +333,4 @@ void options_done(struct options *o)
 	free(o->socket_path);
 	free(o->tag);
 	o->shared_dir = o->socket_path = o->tag = NULL;
-}
-
-void options_help(FILE *f)
-{
-	fputs("Usage: virtiofsd --shared-dir=DIR {--socket-path=PATH | --fd=N} [OPTION]...\n"
-	      "Share a host directory with a virtual machine through virtio-fs.\n\n",
-	      f);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct option_row *row = &rows[i];
-		char left[64] = "";
-		int at = 0;
-
-		if (!row->help)
-			continue;
-		if (row->letter)
-			at = snprintf(left, sizeof(left), "-%c%s", row->letter,
-				      row->name ? ", " : "");
-		if (row->name)
-			at += snprintf(left + at, sizeof(left) - (size_t)at, "--%s", row->name);
-		if (!row->letter && !row->name)
-			snprintf(left, sizeof(left), "-o %s", row->legacy);
-		if (row->arg)
-			snprintf(left + at, sizeof(left) - (size_t)at, "%s%s",
-				 row->name ? "=" : " ", row->arg);
-		fprintf(f, "  %-28s %s\n", left, row->help);
-	}
-	fputs("\n--name=VALUE and --name VALUE mean the same; the last one wins. See "
-	      "virtiofsd(1).\n",
-	      f);
 }

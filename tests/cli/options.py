@@ -19,7 +19,7 @@ FIELD = r'(NULL|0|"[^"]*"|\'.\')'
 
 def rows():
     source = (root / "src/daemon/options.c").read_text()
-    table = source[source.index("} rows[] = {"):]
+    table = source[source.index("option_rows[] = {"):]
     table = table[: table.index("\n};")]
     for row in re.finditer(r"\{" + FIELD + r",\s*" + FIELD + r",\s*" + FIELD + r",\s*" + FIELD, table):
         yield [None if f in ("NULL", "0") else f.strip("\"'") for f in row.groups()]
