@@ -592,7 +592,10 @@ static void ten_thousand(void **state)
 	}
 	dx_live(f, 0);
 	assert_int_equal(vuf_dax_stats(f->v).maps, before + n);
-	assert_int_equal(fx_count_fds(f), fds);
+	/* A front-end may take the last region out of its table some time after it has answered. */
+	for (unsigned int i = 0; i < 500 && fx_count_fds(f) > fds; i++)
+		usleep(20000);
+	assert_true(fx_count_fds(f) <= fds);
 	/* The heap may have got a piece more, and a thread that started late. */
 	assert_true(fx_count_maps(f, "") <= maps + 8);
 }
