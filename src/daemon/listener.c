@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "fd.h"
 #include "listener.h"
 #include "log.h"
+#include "parse.h"
 
 static void init(struct listener *l)
 {
@@ -91,7 +93,7 @@ static int remove_stale(const struct listener *l)
 	return unlinkat(l->dir_fd, l->name, 0) < 0 ? -errno : 0;
 }
 
-static int bind_and_listen(struct listener *l, const char *path)
+static int bind_and_listen(struct listener *l, const char *path, gid_t group)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	mode_t mask;
@@ -101,15 +103,44 @@ static int bind_and_listen(struct listener *l, const char *path)
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return -errno;
-	mask = umask(0077);
+	/* Nobody can connect before it listens. */
+	mask = umask(group == LISTENER_NO_GROUP ? 0077 : 0007);
 	r = bind(l->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 	umask(mask);
+	if (r == 0 && group != LISTENER_NO_GROUP &&
+	    fchownat(l->dir_fd, l->name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = -errno;
+		unlinkat(l->dir_fd, l->name, 0);
+	}
 	if (r == 0 && listen(l->fd, 1) < 0)
 		r = -errno;
 	return r;
 }
 
-int listener_create(struct listener *l, const char *path)
+int listener_group(const char *name, gid_t *ret)
+{
+	FILE *f = fopen("/etc/group", "re");
+	const struct group *gr;
+	uint64_t number;
+	int r = -ENOENT;
+
+	/* Not getgrnam(3): what that may load, a static program cannot have. */
+	while (f && r && (gr = fgetgrent(f))) {
+		if (strcmp(gr->gr_name, name) == 0) {
+			*ret = gr->gr_gid;
+			r = 0;
+		}
+	}
+	if (f)
+		fclose(f);
+	if (r && parse_u64(name, LISTENER_NO_GROUP - 1, &number) == 0) {
+		*ret = (gid_t)number;
+		r = 0;
+	}
+	return r;
+}
+
+int listener_create(struct listener *l, const char *path, gid_t group)
 {
 	int r;
 
@@ -127,7 +158,7 @@ int listener_create(struct listener *l, const char *path)
 	if (r == 0)
 		r = remove_stale(l);
 	if (r == 0)
-		r = bind_and_listen(l, path);
+		r = bind_and_listen(l, path, group);
 	if (r < 0) {
 		log_err("--socket-path '%s': %s", path, strerror(-r));
 		if (l->pid_fd >= 0)

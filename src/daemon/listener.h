@@ -3,7 +3,10 @@
 #ifndef CULVERT_LISTENER_H
 #define CULVERT_LISTENER_H
 
+#include <sys/types.h>
+
 #define LISTENER_NAME_MAX 108
+#define LISTENER_NO_GROUP ((gid_t)-1)
 
 /**
  * struct listener - owned by main().
@@ -22,13 +25,18 @@ struct listener {
 	char pid_name[LISTENER_NAME_MAX + 4];
 };
 
+/** listener_group() - the group that has this name in /etc/group, or this number. 0 or -ENOENT. */
+int listener_group(const char *name, gid_t *ret);
+
 /**
  * listener_create() - listen on a new socket at @path.
+ * @group: who may connect besides the owner, or LISTENER_NO_GROUP.
  *
  * Takes the lock on @path.pid, writes our pid there, replaces a stale socket, and gives the new one
- * mode 0700. Before there are threads. Returns 0, or -errno after having logged what is wrong.
+ * mode 0700, or 0770 with a group. Before there are threads. Returns 0, or -errno after having logged what
+ * is wrong.
  */
-int listener_create(struct listener *l, const char *path);
+int listener_create(struct listener *l, const char *path, gid_t group);
 
 /** listener_adopt() - listen on @fd, which was passed. 0, or -errno when it is no listening socket. */
 int listener_adopt(struct listener *l, int fd);

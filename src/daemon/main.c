@@ -115,10 +115,14 @@ static int check_dir(const char *dir)
 
 static int open_listener(const struct options *o, struct listener *l)
 {
+	gid_t group = LISTENER_NO_GROUP;
 	int r;
 
+	if (o->socket_group && listener_group(o->socket_group, &group) < 0)
+		return usage("--socket-group '%.64s': no such group in /etc/group",
+			     o->socket_group);
 	if (o->socket_path)
-		return listener_create(l, o->socket_path) < 0 ? EXIT_FAILURE : 0;
+		return listener_create(l, o->socket_path, group) < 0 ? EXIT_FAILURE : 0;
 	r = listener_adopt(l, o->fd);
 	if (r < 0)
 		return usage("--fd %d: not a listening socket (%s)", o->fd, strerror(-r));
@@ -198,6 +202,7 @@ static struct jail_conf conf_of(const struct options *o)
 
 static int run(const struct options *o)
 {
+	unsigned int level = o->log_level;
 	struct jail_conf jail_conf = conf_of(o);
 	struct listener listener;
 	struct jail jail;
@@ -207,7 +212,8 @@ static int run(const struct options *o)
 	r = check_dir(o->shared_dir);
 	if (r < 0)
 		return usage("--shared-dir '%s': %s", o->shared_dir, strerror(-r));
-	log_init(o->log_level, o->syslog ? LOG_SINK_SYSLOG : LOG_SINK_STDERR);
+	options_rust_log(getenv("RUST_LOG"), &level);
+	log_init(level, o->syslog ? LOG_SINK_SYSLOG : LOG_SINK_STDERR);
 	/* Modes are the guest's business, and those of our own files are given in full. */
 	umask(0);
 	lifecycle_block_signals();

@@ -22,8 +22,12 @@
 #include "xattrmap.h"
 
 static const struct option_word cache_words[] = {
-	{"auto", PT_CACHE_AUTO},         {"always", PT_CACHE_ALWAYS}, {"never", PT_CACHE_NEVER},
-	{"metadata", PT_CACHE_METADATA}, {"none", PT_CACHE_NEVER},    {NULL, 0},
+	{"auto", PT_CACHE_AUTO},
+	{"always", PT_CACHE_ALWAYS},
+	{"never", PT_CACHE_NEVER},
+	{"metadata", PT_CACHE_METADATA},
+	{"none", PT_CACHE_NEVER, .alias = true},
+	{NULL, 0},
 };
 
 static const struct option_word sandbox_words[] = {
@@ -45,6 +49,7 @@ static const struct option_word seccomp_words[] = {
 static const struct option_word handle_words[] = {
 	{"never", PT_HANDLES_NEVER},
 	{"prefer", PT_HANDLES_PREFER},
+	{"fallback", PT_HANDLES_PREFER, .alias = true},
 	{"mandatory", PT_HANDLES_MANDATORY},
 	{NULL, 0},
 };
@@ -52,6 +57,18 @@ static const struct option_word handle_words[] = {
 static const struct option_word compat_words[] = {
 	{"none", OPTIONS_COMPAT_NONE},
 	{"alioth", OPTIONS_COMPAT_ALIOTH},
+	{NULL, 0},
+};
+
+static const struct option_word migration_words[] = {
+	{"find-paths", OPTIONS_MIGRATE_PATHS},
+	{"file-handles", OPTIONS_MIGRATE_HANDLES},
+	{NULL, 0},
+};
+
+static const struct option_word on_error_words[] = {
+	{"abort", OPTIONS_MIGRATE_ABORT},
+	{"guest-error", OPTIONS_MIGRATE_GUEST_ERROR},
 	{NULL, 0},
 };
 
@@ -63,10 +80,14 @@ static const struct option_word mode_words[] = {
 };
 
 static const struct option_word log_words[] = {
-	{"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},
-	{"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},
-	{"trace", LOG_LEVEL_TRACE}, {"off", LOG_LEVEL_OFF},
-	{"err", LOG_LEVEL_ERROR},   {NULL, 0},
+	{"error", LOG_LEVEL_ERROR},
+	{"warn", LOG_LEVEL_WARN},
+	{"info", LOG_LEVEL_INFO},
+	{"debug", LOG_LEVEL_DEBUG},
+	{"trace", LOG_LEVEL_TRACE},
+	{"off", LOG_LEVEL_OFF},
+	{"err", LOG_LEVEL_ERROR, .alias = true},
+	{NULL, 0},
 };
 
 #define AT(field) .offset = offsetof(struct options, field)
@@ -76,6 +97,9 @@ const struct option_row option_rows[] = {
 	 .max = 4095},
 	{"socket-path", 0, NULL, "PATH", "listen on a new socket at PATH", STRING, AT(socket_path),
 	 .max = 4095},
+	{"socket", 0, NULL, "PATH", NULL, STRING, AT(socket_path), .max = 4095},
+	{"socket-group", 0, NULL, "GROUP", "let this group connect to it, too", STRING,
+	 AT(socket_group), .max = 255},
 	{"fd", 0, NULL, "N", "use descriptor N, a listening socket, instead", NUMBER, AT(fd),
 	 .max = 0x7fffffff},
 	{"relisten", 0, NULL, NULL, "wait for another front-end when one has gone", FLAG,
@@ -169,11 +193,21 @@ const struct option_row option_rows[] = {
 	 AT(max_pending), .min = 1, .max = VQ_SIZE_MAX},
 	{"log-level", 0, "log_level", "LEVEL", "error, warn, info (default), debug, trace, off",
 	 WORD, AT(log_level), .words = log_words},
+	{NULL, 0, "loglevel", "LEVEL", NULL, WORD, AT(log_level), .words = log_words},
 	{"syslog", 0, NULL, NULL, "log to the system log instead of stderr", FLAG, AT(syslog), 1},
 	{NULL, 'd', "debug", NULL, "same as --log-level=debug", CHOICE, AT(log_level),
 	 LOG_LEVEL_DEBUG},
 	{NULL, 'f', NULL, NULL, "nothing: it always stays in the foreground", NOTHING},
 	{NULL, 'o', NULL, "WORD[=VALUE][,...]", "options in the form of older launchers", LEGACY},
+	{"migration-mode", 0, NULL, "MODE",
+	 "without effect, as there is no migration yet: find-paths (default), file-handles", WORD,
+	 AT(migration_mode), .words = migration_words},
+	{"migration-on-error", 0, NULL, "WHAT", "the same: abort (default), guest-error", WORD,
+	 AT(migration_on_error), .words = on_error_words},
+	{"migration-verify-handles", 0, NULL, NULL, "the same", FLAG, AT(migration_verify_handles),
+	 1},
+	{"migration-confirm-paths", 0, NULL, NULL, "the same", FLAG, AT(migration_confirm_paths),
+	 1},
 	{"print-capabilities", 0, NULL, NULL, "print what management software asks for, as JSON",
 	 CHOICE, AT(action), OPTIONS_CAPABILITIES},
 	{"show-jail", 0, NULL, NULL,
@@ -188,6 +222,23 @@ const struct option_row option_rows[] = {
 	 AT(posix_lock), 1},
 	{NULL, 0, "no_posix_lock", NULL, "they are the guest's own (default)", FLAG, AT(posix_lock),
 	 0},
+	{"posix-acl-create-fallback", .kind = REFUSED,
+	 .refused = "there is no such second try: what a user of the guest may not create, the "
+		    "daemon does not create for him"},
+	{"daemonize", .kind = REFUSED,
+	 .refused = "it always stays in the foreground; put it in the background with & or a "
+		    "service manager"},
+	{.legacy = "timeout",
+	 .arg = "SECONDS",
+	 .kind = REFUSED,
+	 .refused = "how long the guest caches follows from --cache"},
+	{.legacy = "vhost_user_socket",
+	 .arg = "PATH",
+	 .kind = REFUSED,
+	 .refused = "it is --socket-path PATH"},
+	{.legacy = "norace",
+	 .kind = REFUSED,
+	 .refused = "there is no racy way that could be left out: leave the word out"},
 };
 
 const size_t option_rows_n = ARRAY_SIZE(option_rows);
@@ -312,11 +363,19 @@ int options_parse(struct options *o, int argc, char *const argv[], char *err, si
 	if ((o->uid_map.n || o->gid_map.n) && o->sandbox != JAIL_NAMESPACE)
 		return option_fail(&p, "--%s needs --sandbox=namespace",
 				   o->uid_map.n ? "uid-map" : "gid-map");
+	if (o->migration_mode == OPTIONS_MIGRATE_HANDLES &&
+	    (o->migration_verify_handles || o->migration_confirm_paths))
+		return option_fail(&p, "--migration-%s needs --migration-mode=find-paths",
+				   o->migration_verify_handles ? "verify-handles"
+							       : "confirm-paths");
 	if (!o->shared_dir)
 		return option_fail(&p, "--shared-dir DIR is missing");
 	if (o->socket_path && o->fd >= 0)
 		return option_fail(&p, "--fd %d and --socket-path '%.64s' exclude each other",
 				   o->fd, o->socket_path);
+	if (o->socket_group && o->fd >= 0)
+		return option_fail(&p, "--fd %d and --socket-group '%.64s' exclude each other",
+				   o->fd, o->socket_group);
 	if (!o->socket_path && o->fd < 0)
 		return option_fail(&p, "--socket-path PATH or --fd N is missing");
 	return 0;
@@ -331,6 +390,7 @@ void options_done(struct options *o)
 	idmap_done(&o->translate_gid);
 	free(o->shared_dir);
 	free(o->socket_path);
+	free(o->socket_group);
 	free(o->tag);
-	o->shared_dir = o->socket_path = o->tag = NULL;
+	o->shared_dir = o->socket_path = o->socket_group = o->tag = NULL;
 }

@@ -39,6 +39,17 @@ enum options_compat {
 	OPTIONS_COMPAT_ALIOTH,
 };
 
+/* How the state of a session would be carried to another host. */
+enum options_migration {
+	OPTIONS_MIGRATE_PATHS,
+	OPTIONS_MIGRATE_HANDLES,
+};
+
+enum options_migration_error {
+	OPTIONS_MIGRATE_ABORT,
+	OPTIONS_MIGRATE_GUEST_ERROR,
+};
+
 /**
  * struct options_maps - ids of the user namespace.
  * @maps: @n of them.
@@ -51,7 +62,7 @@ struct options_maps {
 /**
  * struct options - a parsed command line. Owned by main(); constant once parsed.
  * @action:             enum options_action.
- * @shared_dir, @socket_path, @tag: heap strings or NULL.
+ * @shared_dir, @socket_path, @socket_group, @tag: heap strings or NULL.
  * @fd:                 the listening socket that was passed, or -1.
  * @cache:              enum pt_cache.
  * @sandbox:            enum jail_kind.
@@ -70,6 +81,8 @@ struct options_maps {
  * @dax_window:         bytes of the DAX window; 0 = there is none.
  * @dax:                files that a guest uses through it unless its mount says otherwise.
  * @compat:             enum options_compat.
+ * @migration_mode, @migration_on_error: enum options_migration, enum options_migration_error; without
+ *                      effect, as what begins with migration_ is.
  * @rlimit_nofile:      file descriptors to ask for; 0 = leave the limit alone; with
  *                      @rlimit_nofile_set false, the default.
  */
@@ -77,6 +90,7 @@ struct options {
 	unsigned int action;
 	char *shared_dir;
 	char *socket_path;
+	char *socket_group;
 	char *tag;
 	int fd;
 	unsigned int cache;
@@ -102,6 +116,10 @@ struct options {
 	uint64_t dax_window;
 	struct daxrules dax;
 	unsigned int compat;
+	unsigned int migration_mode;
+	unsigned int migration_on_error;
+	bool migration_verify_handles;
+	bool migration_confirm_paths;
 	bool readonly;
 	bool xattr;
 	bool announce_submounts;
@@ -128,6 +146,14 @@ struct options {
  * otherwise the directory and exactly one of socket path and descriptor are set.
  */
 int options_parse(struct options *o, int argc, char *const argv[], char *err, size_t size);
+
+/**
+ * options_rust_log() - the level that the environment asks for.
+ * @spec:      value of RUST_LOG, as env_logger has it: levels, or TARGET=LEVEL for other programs and for
+ *             us, with commas between; may be NULL.
+ * @ret_level: enum log_level; left alone where nothing in @spec is about us.
+ */
+void options_rust_log(const char *spec, unsigned int *ret_level);
 
 /** options_done() - free the strings. */
 void options_done(struct options *o);

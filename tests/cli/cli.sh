@@ -137,6 +137,22 @@ done
 for mode in chroot none; do
 	refused 2 --gid-map --sandbox=namespace -- --shared-dir share --socket-path s --gid-map=:0:0:1: --sandbox=$mode
 done
+refused 2 --socket-group "'nobody-has-this'" /etc/group -- --shared-dir share --socket-path s --socket-group nobody-has-this
+refused 2 --socket-group --fd exclude -- --shared-dir share --fd 3 --socket-group 0
+refused 2 --migration-mode "'swim'" find-paths -- --shared-dir share --socket-path s --migration-mode=swim
+refused 2 --migration-on-error "'panic'" guest-error -- --shared-dir share --socket-path s --migration-on-error panic
+refused 2 --posix-acl-create-fallback -- --shared-dir share --socket-path s --posix-acl-create-fallback
+refused 2 --daemonize foreground -- --shared-dir share --socket-path s --daemonize
+refused 2 "-o timeout" --cache -- --socket-path s -o source=share,timeout=1
+refused 2 "-o vhost_user_socket" --socket-path -- -o source=share,vhost_user_socket=s
+refused 2 "-o norace" -- --socket-path s -o source=share,norace
+refused 2 "-o cache" "'sometimes'" "auto, always, never, metadata" -- --socket-path s -o source=share,cache=sometimes
+refused 2 "-d" "'x'" -- --shared-dir share --socket-path s -dx
+refused 2 "unexpected argument '-'" -- --shared-dir share --socket-path s -
+refused 2 "unknown option '--'" -- --shared-dir share --socket-path s --
+refused 2 --rlimit-nofile "'-5'" -- --shared-dir share --socket-path s --rlimit-nofile=-5
+refused 2 --fd "'three'" -- --shared-dir share --fd three
+refused 2 --inode-file-handles "'maybe'" mandatory -- --shared-dir share --socket-path s --inode-file-handles=maybe
 refused 2 --xattr yes -- --shared-dir share --socket-path s --xattr=yes
 refused 2 --shared-dir missing -- --socket-path s --shared-dir
 refused 2 nonsense -- --socket-path s -o source=share,nonsense

@@ -1,69 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option that the daemon takes is in --help and in the manual, and some test runs the daemon with it.
+"""The table of options, --help, the manual and the completions agree, and some test runs the daemon with each.
 
-usage: options.py VIRTIOFSD SOURCE-ROOT
+usage: options.py VIRTIOFSD SOURCE-ROOT COMPLETE BASH-COMPLETIONS ZSH-COMPLETIONS
 
-The rows are read from src/daemon/options.c. That a test fails without the option cannot be checked
-here; that no test starts the daemon with it can. Words of -o only have to be parsed by a test.
+COMPLETE lists the table. That a test fails without the option cannot be checked here; that no test starts
+the daemon with it can. Words of -o only have to be parsed by a test, and options that are refused to be
+refused by one.
 """
 import pathlib
 import re
 import subprocess
 import sys
 
-daemon, root = sys.argv[1], pathlib.Path(sys.argv[2])
+daemon, root, complete, bash, zsh = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:]
 # What ends before anything is served, and what means nothing.
 NOT_RUN = {"print-capabilities", "show-jail", "version", "help"}
-FIELD = r'(NULL|0|"[^"]*"|\'.\')'
+
+wrong = []
+
+
+def want(good, what):
+    if not good:
+        wrong.append(what)
 
 
 def rows():
-    source = (root / "src/daemon/options.c").read_text()
-    table = source[source.index("option_rows[] = {"):]
-    table = table[: table.index("\n};")]
-    for row in re.finditer(r"\{" + FIELD + r",\s*" + FIELD + r",\s*" + FIELD + r",\s*" + FIELD, table):
-        yield [None if f in ("NULL", "0") else f.strip("\"'") for f in row.groups()]
+    listed = subprocess.run([complete, "list"], check=True, capture_output=True, text=True).stdout
+    return [line.split("\t") for line in listed.splitlines()]
 
 
 def text_of(*patterns):
     return "\n".join(p.read_text() for pattern in patterns for p in sorted(root.glob(pattern)))
 
 
+def man_options():
+    """The options of the manual, each with what its value is called, and its paragraph."""
+    manual = (root / "man/virtiofsd.1").read_text()
+    section = manual[manual.index("\n.SH OPTIONS\n"):]
+    section = section[: section.index("\n.SH ", 1)].replace("\\-", "-")
+    # The head of a paragraph is the line after .TP; those within .RS are values.
+    for part in re.sub(r"^\.RS$.*?^\.RE$", lambda m: m[0].replace(".TP", ".VALUE"), section,
+                       flags=re.M | re.S).split("\n.TP\n")[1:]:
+        head, _, body = part.partition("\n")
+        head = re.sub(r"\\f[A-Z]", "", head.split(" ", 1)[1])
+        head = re.sub(r'" *|(?<==) | (?=[\[=])', "", head)
+        for option in re.split(r",? +(?=-)|,(?=-)", head):
+            name, _, arg = option.strip(", ").replace("[", "", 1).rstrip("]" if "[=" in option else "").partition("=")
+            yield name.split(" ")[0], arg.strip() or " ".join(name.split(" ")[1:]), body
+
+
+def complete_bash(*words):
+    """What the shell offers for the last of the words; a = is a word of its own, as it is to bash."""
+    script = ('compopt() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virtiofsd;'
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    run = subprocess.run(["bash", "-c", script, "-", bash, "virtiofsd", *words], capture_output=True, text=True)
+    want(not run.stderr and not run.returncode, f"bash completions: {words}: {run.stderr}")
+    return run.stdout.split()
+
+
+def check_row(name, letter, legacy, arg, kind, values, texts):
+    shown, manual, run, parsed, zsh_text = texts
+    names = (["--" + name] if name else []) + (["-" + letter] if letter else [])
+    if kind == "refused":
+        what = names[0] if names else "-o " + legacy
+        want(what not in shown, f"{what}: is refused, but in --help")
+        want(re.search(re.escape(what) + r"\b", parsed), f"{what}: no test that it is refused")
+        return
+    for option in names:
+        if kind != "hidden":
+            want(re.search(r"^ .*" + option + r"(?![a-z-])", shown, re.M), f"{option}: not in --help")
+            want(option in manual, f"{option}: not in the manual's OPTIONS")
+            want(re.search(r"^\t'\*?" + option + r"[=\[:]", zsh_text, re.M), f"{option}: no completion for zsh")
+            offer = complete_bash(option)
+            want(option in offer or option + "=" in offer, f"{option}: no completion for bash: {offer}")
+        if option in manual and not (letter and name):
+            want(manual[option][0] == arg or option == "-o",
+                 f"{option}: its value is {arg} in the table, {manual[option][0]} in the manual")
+    for value in values.split():
+        place = manual.get(names[0], ("", ""))[1] if names and kind != "hidden" else None
+        if place:
+            want(re.search(r"\b" + value + r"\b", place) or "is as above" in place,
+                 f"{names[0]}: the value {value} is not in the manual")
+            want(re.search(r"^ .*" + names[0] + r".*\b" + value + r"\b", shown, re.M),
+                 f"{names[0]}: the value {value} is not in --help")
+            want(value in complete_bash(names[0], "=", value[:1]), f"{names[0]}={value}: no completion for bash")
+    if name and name not in NOT_RUN:
+        want(re.search("--" + name + r"(?![a-z-])", run), f"--{name}: no test starts the daemon with it")
+    if legacy:
+        want(re.search(r"\b" + legacy + r"\b", manual["-o"][1]), f"-o {legacy}: not in the manual")
+        want(re.search(r"-o[ \",=][^;]*\b" + legacy + r"\b", parsed), f"-o {legacy}: not in a test")
+        want([w for w in complete_bash("-o", legacy) if w.rstrip("=") == legacy], f"-o {legacy}: no completion")
+
+
 def main():
     shown = subprocess.run([daemon, "--help"], check=True, capture_output=True, text=True).stdout
-    manual = (root / "man/virtiofsd.1").read_text().replace("\\-", "-")
+    manual = {name: (arg, body) for name, arg, body in man_options()}
     # The tests that start the daemon, but for the one of lines that are refused.
     run = text_of("tests/proto/*.c", "tests/guest/t/*", "tests/guest/lib/*", "tests/diff/*.sh",
-                  "tests/cli/start.sh", "tests/cli/jail.sh")
-    parsed = run + text_of("tests/unit/test_options.c")
-    wrong = []
-    n = 0
-
-    def want(what, where, pattern, text):
-        if not re.search(pattern, text, re.M):
-            wrong.append(f"{what}: not in {where}")
-
-    for name, letter, legacy, arg in rows():
-        n += 1
-        if name:
-            word = "--" + re.escape(name) + r"(?![a-z-])"
-            want("--" + name, "--help", r"^ .*" + word, shown)
-            # In a line that has the options of a paragraph, and what the value is called.
-            want("--" + name, "the manual", r"^\.B\S* .*" + word, manual)
-            if arg and arg.isalpha():
-                want(f"--{name}={arg}", "the manual", r"^\.B\S* .*" + word + r"=.*" + arg + r"|^\.B\S* .*" + word + r" \[", manual)
-            if name not in NOT_RUN:
-                want("--" + name, "a test that starts the daemon", word, run)
-        if letter and not name:
-            want("-" + letter, "--help", r"^ .*-" + letter + r"\b", shown)
-            want("-" + letter, "the manual", r"^\.B\S* .*-" + letter + r"\b", manual)
-        if legacy:
-            want("-o " + legacy, "the manual", r"^\.BR " + legacy + r"(=|\b)|-o " + legacy + r"\b", manual)
-            want("-o " + legacy, "a test", r"-o[ \",=][^;]*\b" + legacy + r"\b", parsed)
-    # The table is there at all.
-    if n < 40:
-        wrong.append(f"only {n} rows were found in options.c")
-    print("\n".join(wrong) or f"{n} rows")
+                  "tests/cli/start.sh", "tests/cli/jail.sh", "tests/launchers/*.py")
+    parsed = run + text_of("tests/unit/test_options.c", "tests/cli/cli.sh")
+    table = rows()
+    for name, letter, legacy, arg, kind, values in table:
+        check_row(name, letter, legacy, arg, kind, values,
+                  (shown, manual, run, parsed, pathlib.Path(zsh).read_text()))
+    known = {"--" + row[0] for row in table if row[0]} | {"-" + row[1] for row in table if row[1]}
+    for option in sorted(set(manual) - known):
+        wrong.append(f"{option}: in the manual's OPTIONS, but not in the table")
+    want("source=/x,cache=" in complete_bash("-o", "source=/x,ca"), "-o: no completion behind a comma")
+    want("--readonly" in complete_bash(""), "no options are offered for nothing")
+    want(len(table) >= 60, f"only {len(table)} rows are listed")
+    print("\n".join(wrong) or f"{len(table)} rows")
     return 1 if wrong else 0
 
 

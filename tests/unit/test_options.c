@@ -357,6 +357,84 @@ static void attributes(void **state)
 	bad("v --shared-dir=/s --fd=3 -o xattrmap=:ok:all::", "-o xattrmap", "rule 1, byte 10");
 }
 
+/* What other daemons take, and other names of what we take. */
+static void others(void **state)
+{
+	struct options o;
+
+	(void)state;
+	good(&o, "v --shared-dir=/s --socket /a/b --socket-group kvm --inode-file-handles=fallback "
+		 "-o loglevel=err");
+	assert_string_equal(o.socket_path, "/a/b");
+	assert_string_equal(o.socket_group, "kvm");
+	assert_int_equal(o.inode_file_handles, PT_HANDLES_PREFER);
+	assert_int_equal(o.log_level, LOG_LEVEL_ERROR);
+	options_done(&o);
+	bad("v --shared-dir=/s --fd 3 --socket-group kvm", "--fd", "--socket-group");
+	bad("v --shared-dir=/s --fd 3 --socket /a/b", "--fd", "--socket");
+	good(&o, "v --shared-dir=/s --fd 3 --migration-mode=file-handles "
+		 "--migration-on-error=guest-error");
+	assert_int_equal(o.migration_mode, OPTIONS_MIGRATE_HANDLES);
+	assert_int_equal(o.migration_on_error, OPTIONS_MIGRATE_GUEST_ERROR);
+	options_done(&o);
+	good(&o, "v --shared-dir=/s --fd 3 --migration-verify-handles --migration-confirm-paths "
+		 "--migration-mode find-paths --migration-on-error abort");
+	assert_true(o.migration_verify_handles && o.migration_confirm_paths);
+	options_done(&o);
+	bad("v --shared-dir=/s --fd 3 --migration-mode=swim", "--migration-mode",
+	    "'swim' is not known; it takes: find-paths, file-handles");
+	bad("v --shared-dir=/s --fd 3 --migration-mode=file-handles --migration-confirm-paths",
+	    "--migration-confirm-paths", "find-paths");
+	bad("v --shared-dir=/s --fd 3 --posix-acl-create-fallback", "--posix-acl-create-fallback",
+	    "second try");
+	bad("v --shared-dir=/s --socket-path s --daemonize", "--daemonize", "foreground");
+	bad("v --socket-path s -o source=/s,timeout=5", "-o timeout", "--cache");
+	bad("v --socket-path s -o source=/s,timeout", "-o timeout", "--cache");
+	bad("v -o vhost_user_socket=/s,source=/s", "-o vhost_user_socket", "--socket-path");
+	bad("v --socket-path s -o source=/s,norace", "-o norace", "leave the word out");
+}
+
+/* The level that RUST_LOG asks for, where the command line says warn. */
+static void rust_log(void **state)
+{
+	static const struct {
+		const char *spec;
+		unsigned int level;
+	} cases[] = {
+		{NULL, LOG_LEVEL_WARN},
+		{"", LOG_LEVEL_WARN},
+		{"info", LOG_LEVEL_INFO},
+		{"INFO", LOG_LEVEL_INFO},
+		{" Debug ", LOG_LEVEL_DEBUG},
+		{"off", LOG_LEVEL_OFF},
+		{"trace,error", LOG_LEVEL_ERROR},
+		{"virtiofsd=debug", LOG_LEVEL_DEBUG},
+		{"virtiofsd", LOG_LEVEL_TRACE},
+		{"virtiofsd=", LOG_LEVEL_TRACE},
+		{"virtiofsd = debug", LOG_LEVEL_DEBUG},
+		{"error,virtiofsd=debug,hyper=trace", LOG_LEVEL_DEBUG},
+		{"virtiofsd=debug,error", LOG_LEVEL_DEBUG},
+		{"virtiofsd=debug,virtiofsd=off", LOG_LEVEL_OFF},
+		{"hyper=trace", LOG_LEVEL_WARN},
+		{"hyper", LOG_LEVEL_WARN},
+		{"virtiofsd=loud", LOG_LEVEL_WARN},
+		{"virtiofsd=debug=info", LOG_LEVEL_WARN},
+		{"loud,,=,=info,debug", LOG_LEVEL_DEBUG},
+		{"info/virtiofsd=trace", LOG_LEVEL_INFO},
+		{"\377\001%n", LOG_LEVEL_WARN},
+		{"virtiofsd::passthrough=trace", LOG_LEVEL_WARN},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned int level = LOG_LEVEL_WARN;
+
+		options_rust_log(cases[i].spec, &level);
+		if (level != cases[i].level)
+			fail_msg("RUST_LOG='%s': %u", cases[i].spec, level);
+	}
+}
+
 static void maps(void **state)
 {
 	struct options o;
@@ -542,7 +620,8 @@ int main(void)
 		cmocka_unit_test(ids),         cmocka_unit_test(maps),
 		cmocka_unit_test(actions),     cmocka_unit_test(refused),
 		cmocka_unit_test(long_values), cmocka_unit_test(help_is_complete),
-		cmocka_unit_test(dax),
+		cmocka_unit_test(dax),         cmocka_unit_test(others),
+		cmocka_unit_test(rust_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
