@@ -59,3 +59,10 @@ int parse_word(const char *s, const char *const *words)
 			return i;
 	return -EINVAL;
 }
+
+void parse_one_line(char *line)
+{
+	for (; *line; line++)
+		if ((unsigned char)*line < ' ' || *line == '\x7f')
+			*line = '?';
+}

@@ -24,4 +24,7 @@ int parse_size(const char *s, uint64_t max, uint64_t *ret);
  */
 int parse_word(const char *s, const char *const *words);
 
+/** parse_one_line() - put '?' in place of control characters in a message that quotes what was given. */
+void parse_one_line(char *line);
+
 #endif

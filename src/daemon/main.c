@@ -50,6 +50,7 @@ __attribute__((format(printf, 1, 2))) static int usage(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	parse_one_line(line);
 	fprintf(stderr, "virtiofsd: %s\n", line);
 	return EXIT_USAGE;
 }

@@ -23,6 +23,7 @@ int option_fail(struct option_parser *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(p->err, p->size, fmt, ap);
 	va_end(ap);
+	parse_one_line(p->err);
 	return -EINVAL;
 }
 

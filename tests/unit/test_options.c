@@ -610,6 +610,15 @@ static void help_is_complete(void **state)
 	free(text);
 }
 
+/* What was given is quoted, but the message stays one line. */
+static void errors_are_one_line(void **state)
+{
+	(void)state;
+	bad("virtiofsd --cache=a\nb", "--cache", "'a?b'");
+	bad("virtiofsd --a\r\x1b[2J", "unknown option", "'--a??[2J'");
+	bad("virtiofsd -o x\ny", "-o", "'x?y'");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,7 +630,7 @@ int main(void)
 		cmocka_unit_test(actions),     cmocka_unit_test(refused),
 		cmocka_unit_test(long_values), cmocka_unit_test(help_is_complete),
 		cmocka_unit_test(dax),         cmocka_unit_test(others),
-		cmocka_unit_test(rust_log),
+		cmocka_unit_test(rust_log),    cmocka_unit_test(errors_are_one_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
