@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A thin front of meson: `make`, `make demo`, `make check`, `make lint`, `make format`, `make install`.
+# A thin front of meson: `make`, `make demo`, `make check`, `make fuzz`, `make lint`, `make format`, `make install`.
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -8,7 +8,7 @@ PREFIX ?= /usr/local
 demo_shell := $(filter 1,$(SHELL))
 override SHELL := /bin/sh
 
-.PHONY: all deps demo check check-unit check-asan check-guest check-dax lint format install clean
+.PHONY: all deps demo check check-unit check-asan check-guest check-dax fuzz lint format install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -39,6 +39,11 @@ check-guest:
 check-dax:
 	@scripts/check dax
 
+# SECONDS=processor time for each target, TARGET=one or several of them.
+fuzz:
+	@scripts/deps build fuzz
+	@scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGET)
+
 lint:
 	@scripts/lint
 
@@ -49,4 +54,4 @@ install: all
 	@meson install -C $(BUILD)
 
 clean:
-	@rm -rf $(BUILD) build-asan build-clang
+	@rm -rf $(BUILD) build-asan build-clang build-fuzz
