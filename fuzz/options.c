@@ -4,13 +4,14 @@
  * Theory of operation
  *
  * The input is the words of a command line, each with a NUL behind it. Every other input begins with a
- * directory and a socket, so that the rest is what decides.
+ * directory and a socket, so that the rest is what decides. The last word is also taken for RUST_LOG.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fuzz.h"
+#include "log.h"
 #include "options.h"
 #include "util.h"
 
@@ -33,6 +34,7 @@ static void check(const struct options *o)
 void target_run(struct feed *f)
 {
 	char *argv[WORDS_MAX + 1] = {strdup("virtiofsd")}, err[256] = "";
+	unsigned int level = LOG_LEVEL_OFF;
 	struct options o;
 	int argc = 1, r;
 
@@ -49,6 +51,8 @@ void target_run(struct feed *f)
 	else
 		MUST(*err && !strchr(err, '\n'));
 	options_done(&o);
+	options_rust_log(argv[argc - 1], &level);
+	MUST(level <= LOG_LEVEL_TRACE);
 	while (argc)
 		free(argv[--argc]);
 }
