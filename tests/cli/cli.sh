@@ -74,7 +74,7 @@ PY
 
 # With nothing in the environment, as somebody without privileges, and with everything closed.
 # What would be in force follows the options, and needs none.
-run --show-jail --seccomp=kill
+run --show-jail
 [ "$status" = 0 ] && [ -z "$err" ] || fail "--show-jail: $status '$err'"
 for line in 'sandbox: namespace' 'pivot_root: yes' 'chroot: no' 'mount flags: nodev, nosuid, noexec' 'seccomp: kill' \
 	'capabilities kept, where there are any: chown dac_override fowner fsetid setgid setuid setfcap'; do

@@ -92,6 +92,7 @@ dropped() {
 	has CapBnd 0000000000000000
 	has CapAmb 0000000000000000
 	has NoNewPrivs 1
+	has Seccomp 2
 	has Umask 0000
 	grep -Eq '^Max core file size +0 +0 ' /proc/$inner/limits || fail "$mode: it may leave a core"
 }

@@ -226,7 +226,7 @@ void fx_start(struct fx *f)
 	/* Namespaces need root. Where there is no other process, leaks are looked for at the end. */
 	if (geteuid() != 0 || env.plain)
 		words[n++] = "--sandbox=none";
-	/* `meson test --setup kill` */
+	/* `meson test --setup trap` */
 	snprintf(seccomp, sizeof(seccomp), "--seccomp=%s", getenv("CULVERT_SECCOMP") ?: "");
 	if (getenv("CULVERT_SECCOMP"))
 		words[n++] = seccomp;

@@ -68,6 +68,7 @@ static void defaults(void **state)
 	assert_null(o.tag);
 	assert_int_equal(o.cache, PT_CACHE_AUTO);
 	assert_int_equal(o.sandbox, JAIL_NAMESPACE);
+	assert_int_equal(o.seccomp, SECCOMP_KILL);
 	assert_int_equal(o.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(o.thread_pool_size, 0);
 	assert_false(o.rlimit_nofile_set);

@@ -34,7 +34,8 @@ host_jail() {
 	local pid own=$BASHPID n
 	pid=$(daemon_pids | sort -n | tail -n 1)
 	same() { [ "$(readlink "/proc/$pid/ns/$1")" = "$(readlink "/proc/$own/ns/$1")" ]; }
-	grep -E '^(Name|Cap|NoNewPrivs)' "/proc/$pid/status"
+	grep -E '^(Name|Cap|NoNewPrivs|Seccomp:)' "/proc/$pid/status"
+	grep -qx $'Seccomp:\t2' "/proc/$pid/status"
 	case $CASE in
 	none | landlock)
 		want / readlink "/proc/$pid/root"
