@@ -11,6 +11,13 @@
  * is found out once per mount. FUSE counts as one that has none: what it gives is the number under which
  * its server knows the inode now, another one after the kernel has forgotten it.
  *
+ * Where a file system tells when an inode was made, and lets nobody set that, it says as much as the
+ * handle, in the same call as the rest: an inode that takes over a number was made after the other one
+ * was gone, so it has another time. Clocks of file systems stand still for some milliseconds, though.
+ * Hence a time counts only if it had passed for longer when the inode was seen to have it. It would take
+ * a host whose clock is set back, and then strikes the very nanosecond, to be fooled; and what is opened by
+ * its name is proven by its handle all the same.
+ *
  * Mounts are numbered in 16 bits for the inode records. An entry lives as long as there are inodes on
  * it, and so does the descriptor by which handles are opened there, so that the host can unmount what
  * the guest has forgotten. Its references rise from 0 and fall to 0 under ident_mounts.lock only; between, they are atomic.
@@ -23,6 +30,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -35,6 +43,13 @@
 #ifndef AT_HANDLE_FID
 #define AT_HANDLE_FID 0x200
 #endif
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* More than any clock of a file system stands still. */
+#define SETTLED_NS 100000000
 
 #define KEY_IS_DEVICE (UINT64_C(1) << 63)
 
@@ -85,6 +100,7 @@ static uint16_t mount_find(struct ident_mounts *m, uint64_t key)
 	m->mounts[unused].key = key;
 	atomic_store_explicit(&m->mounts[unused].how, IDENT_UNKNOWN, memory_order_relaxed);
 	atomic_store_explicit(&m->mounts[unused].top, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->mounts[unused].births, 0, memory_order_relaxed);
 	return (uint16_t)unused;
 }
 
@@ -157,6 +173,51 @@ int ident_stat(int dirfd, const char *name, int at, struct statx *ret)
 		  STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID | STATX_MNT_ID_UNIQUE, ret) < 0)
 		return -errno;
 	return 0;
+}
+
+/*
+ * Not btrfs: a snapshot has the times of what it is of, and its device number may be another's again.
+ * Not network file systems: their servers may keep what clients say.
+ */
+/* seccomp: fstatfs */
+void ident_mount_learn(struct ident_mount *mount, int dirfd, const char *name)
+{
+	scoped_fd int fd = name ? openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	struct statfs fs;
+
+	if (name && fd < 0)
+		return;
+	if (fstatfs(name ? fd : dirfd, &fs) < 0)
+		return;
+	if (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+	    fs.f_type == TMPFS_MAGIC)
+		atomic_store_explicit(&mount->births, 1, memory_order_relaxed);
+}
+
+uint32_t ident_birth(const struct ident_mount *mount, const struct statx *stx, uint64_t seed)
+{
+	const struct statx_timestamp *at = &stx->stx_btime;
+	uint64_t h;
+
+	if (!atomic_load_explicit(&mount->births, memory_order_relaxed) ||
+	    !(stx->stx_mask & STATX_BTIME))
+		return 0;
+	h = ((uint64_t)at->tv_sec << 30 ^ at->tv_nsec ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
+	h ^= h >> 32;
+	h = h * UINT64_C(0xd6e8feb86659fd93) >> 32;
+	return h ? (uint32_t)h : 1;
+}
+
+/* seccomp: clock_gettime */
+bool ident_settled(const struct statx *stx)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec -= stx->stx_btime.tv_sec;
+	if (now.tv_sec < 0 || now.tv_sec > 2)
+		return now.tv_sec > 0;
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec - stx->stx_btime.tv_nsec > SETTLED_NS;
 }
 
 /* seccomp: name_to_handle_at */

@@ -32,13 +32,14 @@ struct ident_handle {
  * @refs: inodes on it; goes from 0 to 1 and from 1 to 0 under the table's lock.
  * @how:  enum ident_how: which handles its file system gives. Found out by the first user.
  * @top:  slot of the inode by which it was entered; 0 when that one is gone.
+ * @births: its file system says when an inode was made, and nobody can say otherwise: see ident_birth().
  */
 struct ident_mount {
 	uint64_t key;
 	_Atomic uint32_t refs;
 	_Atomic uint32_t how;
 	_Atomic uint32_t top;
-	uint32_t unused;
+	_Atomic uint32_t births;
 };
 
 enum ident_how {
@@ -123,6 +124,25 @@ uint32_t ident_dev(const struct statx *stx);
  * One system call. 0 or -errno.
  */
 int ident_stat(int dirfd, const char *name, int at, struct statx *ret);
+
+/**
+ * ident_mount_learn() - find out what a mount's @births are, by (@dirfd, @name) on it.
+ * @name: NULL: @dirfd itself.
+ *
+ * Once, when its first inode comes. One system call; three with a name.
+ */
+void ident_mount_learn(struct ident_mount *mount, int dirfd, const char *name);
+
+/**
+ * ident_birth() - what tells an inode from another that had its number before it, or will have it.
+ * @seed: the same for all that are compared; not for others to know.
+ *
+ * 0 where there is no such thing. Only what was ident_settled() when it was kept proves anything.
+ */
+uint32_t ident_birth(const struct ident_mount *mount, const struct statx *stx, uint64_t seed);
+
+/** ident_settled() - whether an inode was made long enough ago for the next one to be told from it. */
+bool ident_settled(const struct statx *stx);
 
 /**
  * ident_handle() - the file handle of (@dirfd, @name), symbolic links not followed.

@@ -395,6 +395,7 @@ static int root_init(struct inode_table *t, int root_fd)
 	t->root->dev = ident_dev(&stx);
 	t->root->mount = ident_mount_get(&t->mounts, ident_mount_key(&stx));
 	t->root->type = S_IFDIR >> 12;
+	ident_mount_learn(&t->mounts.mounts[t->root->mount], fd, NULL);
 	/* Its descriptor stays open, which proves it as well as a handle does. */
 	t->root->flags = INODE_NO_HANDLE;
 	atomic_store_explicit(&t->root->nlookup, 1, memory_order_relaxed);

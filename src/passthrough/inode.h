@@ -14,7 +14,7 @@
 #include "ident.h"
 #include "slots.h"
 
-#define INODE_HANDLE_INLINE 16u /* longer handles stand in cells */
+#define INODE_HANDLE_INLINE 12u /* longer handles stand in cells */
 #define INODE_STRIPES       256u
 
 /* struct inode.flags */
@@ -34,6 +34,7 @@
  * @name_len: bytes of it. Stripe's lock.
  * @next:     slot of the next record in the hash chain. Stripe's lock.
  * @flags:    INODE_*. Stripe's lock.
+ * @birth:    ident_birth(), once it is settled; 0 before. Stripe's lock.
  */
 struct inode {
 	struct slot slot;
@@ -53,6 +54,7 @@ struct inode {
 		uint8_t bytes[INODE_HANDLE_INLINE];
 		uint32_t cell;
 	} handle;
+	uint32_t birth;
 };
 
 /* Part of the hash table with a lock of its own. @mask and @count are under @lock. */
@@ -173,8 +175,8 @@ struct inode_found {
  * inode_lookup() - the inode that stands at @at, counted as one lookup by the guest.
  * @ret_stx: its attributes; also written when this fails.
  *
- * One system call for an inode with an open descriptor, two for others and for new ones; more on file
- * systems without file handles. Returns 0 or -errno: -ENOMEM when the table is full, -ENFILE when no
+ * One system call for an inode with an open descriptor, and for one that was looked up before and has a
+ * settled birth (ident.h); two for others and for new ones; more on file systems without file handles. Returns 0 or -errno: -ENOMEM when the table is full, -ENFILE when no
  * descriptor is free for an inode that needs one.
  */
 int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx *ret_stx,
@@ -183,7 +185,7 @@ int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx 
 /**
  * inode_peek() - the inode that stands at @at if the guest knows it; nothing is counted.
  *
- * Returns it with a reference, or NULL. One system call, two if it is not open.
+ * Returns it with a reference, or NULL. System calls: as inode_lookup().
  */
 struct inode *inode_peek(struct inode_table *t, const struct inode_at *at);
 

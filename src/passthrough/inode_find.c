@@ -4,8 +4,8 @@
  * Theory of operation
  *
  * Finding. statx(2) of the name gives identity without the handle. A record with the same identity
- * and an open descriptor is the one: as long as it is open the inode number is in use. Otherwise the
- * handle is read by name and compared. The two calls can see two different inodes if the host swaps
+ * and an open descriptor is the one: as long as it is open the inode number is in use. So is one with the
+ * same time of birth, where that counts (ident.c). Otherwise the handle is read by name and compared. The two calls can see two different inodes if the host swaps
  * the name between them; the record that comes of it fits no inode, fails its proof when it is opened,
  * and the guest looks the name up again. So nothing need be opened to make a record.
  *
@@ -116,7 +116,7 @@ static int at_open(struct inode_table *t, const struct inode_at *at)
 
 /*
  * The next record from @slot on with an identity: by its handle if @h has one, else one whose
- * descriptor is open. It may be on its way out. Under the stripe's lock.
+ * descriptor is open or whose birth is the same. It may be on its way out. Under the stripe's lock.
  */
 static struct inode *chain_next(struct inode_table *t, uint32_t slot, const struct inode_key *key,
 				const struct ident_handle *h)
@@ -129,8 +129,12 @@ static struct inode *chain_next(struct inode_table *t, uint32_t slot, const stru
 			continue;
 		if (ino->flags & INODE_NO_HANDLE)
 			return ino;
-		if (h && h->len ? inode_same_handle(t, ino, h) : fdcache_has(&t->fds, slot))
+		if (h && h->len) {
+			if (inode_same_handle(t, ino, h))
+				return ino;
+		} else if (fdcache_has(&t->fds, slot) || (ino->birth && ino->birth == key->birth)) {
 			return ino;
+		}
 	}
 	return NULL;
 }
@@ -177,7 +181,8 @@ static int store_handle(struct inode_table *t, struct inode *ino, const struct i
 
 /* A record with one lookup and the reference for that. Under the stripe's lock. */
 static struct inode *record_new(struct inode_table *t, const struct inode_key *key,
-				const struct ident_handle *h, const struct inode_at *at)
+				const struct ident_handle *h, uint32_t settled,
+				const struct inode_at *at)
 {
 	struct inode *ino = slots_alloc(&t->slots);
 	size_t len = at->name ? strlen(at->name) : 0;
@@ -187,6 +192,7 @@ static struct inode *record_new(struct inode_table *t, const struct inode_key *k
 	ino->ino = key->ino;
 	ino->dev = key->dev;
 	ino->type = key->type;
+	ino->birth = settled;
 	if (at->name)
 		ino->name = cells_put(&t->cells, at->name, len);
 	if (store_handle(t, ino, h) < 0 || (at->name && !ino->name)) {
@@ -219,11 +225,11 @@ struct found {
 /*
  * The record that @key and @h say, made if there is none and @h is there, with a lookup counted. In
  * the usual case no reference is taken, only the id is read: the guest may forget it at once. With
- * @take there is one.
+ * @take there is one. @settled: its birth if that is settled, else 0.
  */
 static bool find_or_make(struct inode_table *t, const struct inode_key *key,
-			 const struct ident_handle *h, const struct inode_at *at, bool take,
-			 struct inode_found *ret, struct found *f)
+			 const struct ident_handle *h, uint32_t settled, const struct inode_at *at,
+			 bool take, struct inode_found *ret, struct found *f)
 {
 	uint64_t hash = inode_hash(t, key->ino, key->dev, key->mount);
 	struct inode_stripe *s = &t->stripes[hash % INODE_STRIPES];
@@ -237,8 +243,10 @@ static bool find_or_make(struct inode_table *t, const struct inode_key *key,
 	if (ino) {
 		f->renamed =
 			at->name && !inode_has_name(t, ino, at->dir, at->name, strlen(at->name));
+		if (unlikely(settled))
+			ino->birth = settled;
 	} else if (h) {
-		ino = record_new(t, key, h, at);
+		ino = record_new(t, key, h, settled, at);
 		f->made = ino != NULL;
 	}
 	if (ino) {
@@ -268,6 +276,7 @@ static int key_of(struct inode_table *t, const struct inode_at *at, const struct
 				  .dev = ident_dev(stx),
 				  .mount = mount,
 				  .type = (uint8_t)(stx->stx_mode >> 12),
+				  .birth = ident_birth(&t->mounts.mounts[mount], stx, t->seed),
 				  .held = held};
 	return 0;
 }
@@ -289,6 +298,8 @@ static void adopt(struct inode_table *t, struct inode *ino, const struct inode_a
 	if (ino->mount != at->dir->mount) {
 		atomic_compare_exchange_strong_explicit(&mount->top, &none, slot,
 							memory_order_relaxed, memory_order_relaxed);
+		if (none == 0 && at->name)
+			ident_mount_learn(mount, at->dirfd, at->name);
 		inode_mount_enter(t, ino, at);
 	}
 	if (*fd < 0)
@@ -307,6 +318,15 @@ static bool wants_fd(struct inode_table *t)
 	if (unlikely(n))
 		atomic_store_explicit(&t->stale, n - 1, memory_order_relaxed);
 	return t->eager || n;
+}
+
+/* The birth of an inode, if that is proof from now on. */
+static uint32_t settled_birth(const struct inode_table *t, const struct inode_key *key,
+			      const struct statx *stx)
+{
+	uint32_t birth = ident_birth(&t->mounts.mounts[key->mount], stx, t->seed);
+
+	return birth && ident_settled(stx) ? birth : 0;
 }
 
 /* The slow way: by its handle, or by a descriptor where that is all there is. */
@@ -335,7 +355,7 @@ static int lookup_slow(struct inode_table *t, const struct inode_at *at, struct 
 	}
 	if (r == 0) {
 		keep = h.len == 0 || !at->name;
-		if (!find_or_make(t, key, &h, at, hold, ret, f))
+		if (!find_or_make(t, key, &h, settled_birth(t, key, stx), at, hold, ret, f))
 			r = -ENOMEM;
 	}
 	if (r == 0 && f->made)
@@ -362,7 +382,10 @@ int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx 
 		r = key_of(t, at, ret_stx, &key);
 	if (r < 0)
 		return r;
-	if (!find_or_make(t, &key, NULL, at, false, ret, &f))
+	/* The birth tells which one it is, but leaves no descriptor. */
+	if (unlikely(t->eager || atomic_load_explicit(&t->stale, memory_order_relaxed)))
+		key.birth = 0;
+	if (!find_or_make(t, &key, NULL, 0, at, false, ret, &f))
 		r = lookup_slow(t, at, ret_stx, &key, ret, &f);
 	key_put(t, &key);
 	if (unlikely(f.renamed))

@@ -11,7 +11,8 @@ struct inode_key {
 	uint32_t dev;
 	uint16_t mount;
 	uint8_t type;
-	bool held; /* there is a reference on @mount to give back */
+	uint32_t birth; /* ident_birth() */
+	bool held;      /* there is a reference on @mount to give back */
 };
 
 static inline uint32_t inode_slot(const struct inode_table *t, const struct inode *ino)

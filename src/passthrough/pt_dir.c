@@ -9,8 +9,8 @@
  * how much is read is chosen so that it mostly takes all. A start costs one. One reader at a time per
  * handle.
  *
- * READDIRPLUS looks every name up: 1 statx(2) for an inode that is open, one call more if not. An
- * entry is looked up only after it is clear that it fits, so no lookup is counted that the guest is
+ * READDIRPLUS looks every name up: 1 statx(2) for an inode that is known, one call more for a new one
+ * (inode_lookup()). An entry is looked up only after it is clear that it fits, so no lookup is counted that the guest is
  * not told of. A name that has gone meanwhile is left out; one that cannot be looked up is given
  * without attributes (nodeid 0), and the guest asks for itself.
  *

@@ -13,8 +13,8 @@
  * records their new names. When no descriptor is to be had the removal goes on all the same: it may
  * be what makes room.
  *
- * System calls, with directories whose descriptors are open: LOOKUP 1 (2 if the inode's own is not,
- * or it is new); MKNOD, MKDIR, SYMLINK 1 + LOOKUP, 4 more to switch ids; UNLINK, RMDIR 2; RENAME 3;
+ * System calls, with directories whose descriptors are open: LOOKUP 1 (2 if it is new; see
+ * inode_lookup()); MKNOD, MKDIR, SYMLINK 1 + LOOKUP, 4 more to switch ids; UNLINK, RMDIR 2; RENAME 3;
  * LINK 2. A umask costs 2 more, a label 3.
  */
 #include <errno.h>

@@ -546,17 +546,17 @@ static void deep(void **state)
 	ptf_stop(&f);
 }
 
-/* An inode number that is used again is another inode. */
-static void number_reused(void **state)
+/* An inode number that is used again is another inode. @age: of the first that has it, in us. */
+static void reuse_number(unsigned int age)
 {
 	struct fuse_attr attr, now;
 	uint64_t old, root = FUSE_ROOT_ID;
 	bool reused = false;
 	struct ptf f;
 
-	(void)state;
 	ptf_start(&f, small);
 	ptf_host_file(&f, "a", "1");
+	usleep(age);
 	old = ptf_node(&f, root, "a");
 	assert_int_equal(ptf_getattr(&f, old, &attr), 0);
 	evict(&f);
@@ -586,6 +586,19 @@ static void number_reused(void **state)
 	if (!reused)
 		print_message("the file system of %s does not use numbers again\n", f.path);
 	ptf_stop(&f);
+}
+
+static void number_reused(void **state)
+{
+	(void)state;
+	reuse_number(0);
+}
+
+/* The same where the first one is known by the time at which it was made. */
+static void number_reused_later(void **state)
+{
+	(void)state;
+	reuse_number(200000);
 }
 
 /* The records of a session that has ended are gone; the next one starts afresh. */
@@ -698,6 +711,7 @@ int main(void)
 		cmocka_unit_test(circle),
 		cmocka_unit_test(deep),
 		cmocka_unit_test(number_reused),
+		cmocka_unit_test(number_reused_later),
 		cmocka_unit_test(sessions),
 		cmocka_unit_test(memory),
 	};
