@@ -330,3 +330,52 @@ struct usage arm_usage(const struct arm *a)
 	each_task(a, task_usage, &u);
 	return u;
 }
+
+static uint64_t count_fds(pid_t pid)
+{
+	char path[64];
+	uint64_t n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = opendir(path);
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n > 2 ? n - 2 : 0;
+}
+
+/* All that is resident but the mappings of the guest's memory, which vuf_mem has named. */
+static uint64_t resident(pid_t pid)
+{
+	char path[64], line[512];
+	bool counts = true;
+	uint64_t kib = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (isdigit((unsigned char)line[0]) || (line[0] >= 'a' && line[0] <= 'f'))
+			counts = !strstr(line, "/memfd:guest memory");
+		else if (counts && !strncmp(line, "Rss:", 4))
+			kib += strtoull(line + 4, NULL, 10);
+	}
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
+
+struct footprint arm_footprint(const struct arm *a)
+{
+	struct footprint fp = {0};
+	pid_t pids[PIDS_MAX];
+	unsigned int n = a->kind == ARM_DAEMON && a->pid > 0 ? family(a->pid, pids) : 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		fp.rss += resident(pids[i]);
+		fp.fds += count_fds(pids[i]);
+	}
+	return fp;
+}

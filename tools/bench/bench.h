@@ -39,7 +39,7 @@ struct bench_dir {
 	uint64_t *ino;
 };
 
-enum { DIR_10, DIR_1K, DIR_100K, DIRS };
+enum { DIR_10, DIR_1K, DIR_100K, DIR_MANY, DIRS };
 
 /**
  * struct files - the folder that the work is done in, as this program sees it.
@@ -58,14 +58,18 @@ struct files {
 	struct bench_dir dir[DIRS];
 };
 
+#define FILES_MANY 1000000u
 #define FILES_NAME "virtiofs-bench"
 #define FILES_DATA (128u << 20)
 
 /** files_open() - make what is not there yet below @dir, but the numbered files. 0 or -errno. */
 int files_open(struct files *f, const char *dir);
 
-/** files_dir() - make sure that a folder of numbered files is there. 0 or -errno. */
+/** files_dir() - make sure that a folder has its numbered files. 0 or -errno. */
 int files_dir(struct files *f, unsigned int which);
+
+/** files_many() - have @n files in DIR_MANY; before arms are opened. */
+void files_many(struct files *f, unsigned int n);
 
 /** files_close() - free everything; @remove: the files, too. */
 void files_close(struct files *f, bool remove);
@@ -113,6 +117,7 @@ struct ids {
  * @pid:     of a daemon: it and its descendants are measured.
  * @v:       the connection, with @queues request queues; NULL for the native loop.
  * @init:    the daemon's answer to INIT.
+ * @requests: answered in all, measured or not.
  * @echo:    of the null arm.
  * @root:    node of the folder FILES_NAME; @data, @out, @made: of files and the folder in it.
  * @data_fh, @out_fh: open files.
@@ -126,6 +131,7 @@ struct arm {
 	struct vuf *v;
 	unsigned int queues;
 	struct fuse_init_out init;
+	uint64_t requests;
 	struct echo *echo;
 	uint64_t root;
 	uint64_t data;
@@ -158,6 +164,18 @@ struct usage {
 	uint64_t preempts;
 };
 
+/**
+ * struct footprint - what a daemon holds.
+ * @rss: bytes in memory, all processes together, without the guest's memory.
+ * @fds: open descriptors.
+ */
+struct footprint {
+	uint64_t rss;
+	uint64_t fds;
+};
+
+struct footprint arm_footprint(const struct arm *a);
+
 /** arm_usage() - once the daemon sleeps, or soon. */
 struct usage arm_usage(const struct arm *a);
 
@@ -174,6 +192,7 @@ pid_t echo_tid(const struct echo *e);
 /* ---- load.c: requests in the air ---- */
 
 struct load;
+struct stall;
 struct work;
 
 /**
@@ -189,6 +208,7 @@ struct work;
  * @unique, @opcode: not in guest memory.
  * @number:   of the slot.
  * @step, @at, @file, @fh, @node, @seq: the workload's.
+ * @unmeasured: its latency is not wanted.
  * @seen:     the workload's: a bit for each file of a listing.
  * @t0:       when it was sent first.
  */
@@ -214,6 +234,7 @@ struct slot {
 	uint64_t fh;
 	uint64_t node;
 	uint64_t seq;
+	bool unmeasured;
 	uint64_t *seen;
 	uint64_t t0;
 	struct vuf_seg seg[BENCH_SEGS];
@@ -229,6 +250,7 @@ struct slot {
  * @kicks, @calls: sent and received.
  * @hist:     latencies of operations, or NULL.
  * @seqs:     the workload's: what was written last to each block.
+ * @stall:    the workload's: a file that is slow to open.
  * @err:      what went wrong first, in words, or empty.
  */
 struct load {
@@ -250,6 +272,7 @@ struct load {
 	uint64_t calls;
 	struct hist *hist;
 	uint64_t *seqs;
+	struct stall *stall;
 	char err[160];
 };
 
@@ -351,7 +374,8 @@ static inline int native_errno(long r)
  * struct work - a workload.
  * @size:   bytes of an operation's data.
  * @dir:    of the numbered folders it works in, or -1.
- * @max_depth: most requests at once on a queue, or 0.
+ * @least_depth, @max_depth: requests at once on a queue, or 0.
+ * @latency: is always taken, not with a depth of 1 alone.
  * @unit:   what is counted: "op", "entry".
  * @once:   each slot does one operation, then all is made as it was before: not counted.
  * @echo:   the null arm can do it.
@@ -367,8 +391,10 @@ struct work {
 	const char *about;
 	size_t size;
 	int dir;
+	unsigned int least_depth;
 	unsigned int max_depth;
 	const char *unit;
+	bool latency;
 	bool once;
 	bool echo;
 	int (*begin)(struct load *l);
@@ -388,6 +414,11 @@ const struct work *work_at(unsigned int i);
 extern const struct work work_io[];
 extern const struct work work_meta[];
 extern const struct work work_dir[];
+extern const struct work work_stall[];
+
+/** read_issue(), read_check() - READ, also as a part of other work. */
+void read_issue(struct load *l, struct slot *s);
+int read_check(struct load *l, struct slot *s, bool *ret_rest);
 
 /* ---- util ---- */
 

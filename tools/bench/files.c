@@ -25,6 +25,7 @@ static const struct bench_dir dirs[DIRS] = {
 	[DIR_10] = {.name = "dir-10", .n = 10, .fd = -1},
 	[DIR_1K] = {.name = "dir-1k", .n = 1000, .fd = -1},
 	[DIR_100K] = {.name = "dir-100k", .n = 100000, .fd = -1},
+	[DIR_MANY] = {.name = "dir-many", .n = FILES_MANY, .fd = -1},
 };
 
 void files_name(char name[16], unsigned int i)
@@ -158,6 +159,11 @@ int files_dir(struct files *f, unsigned int which)
 	for (unsigned int i = 0; r == 0 && i < d->n; i++)
 		r = make_one(d->fd, i, &d->ino[i]);
 	return r;
+}
+
+void files_many(struct files *f, unsigned int n)
+{
+	f->dir[DIR_MANY].n = n;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -335,11 +335,12 @@ static int take(struct load *l, struct slot *s, uint64_t now)
 	if (n < 0)
 		return n;
 	l->requests++;
+	l->arm->requests++;
 	n = l->work->check(l, s, &rest);
 	if (n < 0)
 		return n;
 	l->ops += (unsigned int)n;
-	if (rest && l->hist) {
+	if (rest && l->hist && !s->unmeasured) {
 		hist_add(l->hist, now - s->t0);
 		s->t0 = now;
 	}
@@ -437,6 +438,7 @@ int slot_call(struct load *l, struct slot *s)
 	}
 	if (r < 0)
 		return load_fail(l, "no answer to opcode %u: %s", s->opcode, strerror(-r));
+	l->arm->requests++;
 	r = check_header(l, s);
 	return r < 0 || !s->room ? r : slot_error(s);
 }

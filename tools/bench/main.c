@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "footprint.h"
 #include "measure.h"
 #include "parse.h"
 #include "util.h"
@@ -26,6 +27,7 @@
 /**
  * struct options - what was asked for.
  * @work, @depth, @queues, @cpus: lists.
+ * @inodes: instead of work: files that the daemons are to know.
  */
 struct options {
 	const struct work *work[LIST_MAX];
@@ -38,6 +40,7 @@ struct options {
 	unsigned int ncpus;
 	unsigned int rounds;
 	unsigned int time_ms;
+	unsigned int inodes;
 	const char *json;
 	const char *dir;
 	bool keep;
@@ -61,6 +64,9 @@ static void usage(FILE *f)
 	      "                      generator spins; any: wherever (same)\n"
 	      "  -r, --rounds N      of all arms, every second one backwards (3)\n"
 	      "  -t, --time MS       of each arm in each round (100)\n"
+	      "  -i, --inodes N      no work: have the daemons know N files, and print what memory "
+	      "and\n"
+	      "                      descriptors that takes\n"
 	      "  -j, --json FILE     all figures of all rounds\n"
 	      "  -k, --keep          leave the files in DIR, which makes the next run start "
 	      "sooner\n"
@@ -150,16 +156,23 @@ static unsigned int parse_list(const char *name, const char *text, unsigned int 
 static void parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"work", required_argument, NULL, 'w'},   {"depth", required_argument, NULL, 'd'},
-		{"queues", required_argument, NULL, 'q'}, {"cpus", required_argument, NULL, 'c'},
-		{"rounds", required_argument, NULL, 'r'}, {"time", required_argument, NULL, 't'},
-		{"json", required_argument, NULL, 'j'},   {"keep", no_argument, NULL, 'k'},
-		{"list", no_argument, NULL, 'l'},         {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},      {0},
+		{"work", required_argument, NULL, 'w'},
+		{"depth", required_argument, NULL, 'd'},
+		{"queues", required_argument, NULL, 'q'},
+		{"cpus", required_argument, NULL, 'c'},
+		{"rounds", required_argument, NULL, 'r'},
+		{"time", required_argument, NULL, 't'},
+		{"inodes", required_argument, NULL, 'i'},
+		{"json", required_argument, NULL, 'j'},
+		{"keep", no_argument, NULL, 'k'},
+		{"list", no_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "w:d:q:c:r:t:j:klhV", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "w:d:q:c:r:t:i:j:klhV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'w':
 			parse_works(o, optarg);
@@ -178,6 +191,9 @@ static void parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 't':
 			o->time_ms = parse_number("time", optarg, 60000);
+			break;
+		case 'i':
+			o->inodes = parse_number("inodes", optarg, FILES_MANY);
 			break;
 		case 'j':
 			o->json = optarg;
@@ -208,28 +224,35 @@ static void parse_options(int argc, char **argv, struct options *o)
 		parse_works(o, "read-4k,getattr,lookup,readdirplus-1k");
 }
 
+static unsigned int depth_for(const struct work *w, unsigned int depth)
+{
+	return MAX(w->max_depth ? MIN(depth, w->max_depth) : depth, w->least_depth);
+}
+
 static unsigned int make_groups(const struct options *o, struct group *ret)
 {
 	unsigned int n = 0;
 
 	for (unsigned int w = 0; w < o->nwork; w++)
 		for (unsigned int c = 0; c < o->ncpus; c++)
-			for (unsigned int q = 0; q < o->nqueues; q++)
+			for (unsigned int q = 0; q < o->nqueues; q++) {
+				unsigned int last = 0;
+
 				for (unsigned int d = 0; d < o->ndepth && n < GROUPS_MAX; d++) {
-					unsigned int most = o->work[w]->max_depth;
+					unsigned int depth = depth_for(o->work[w], o->depth[d]);
 
 					/* Twice the same would tell nothing. */
-					if (most && o->depth[d] > most && d > 0 &&
-					    o->depth[d - 1] >= most)
+					if (depth == last)
 						continue;
+					last = depth;
 					ret[n++] = (struct group){
 						.work = o->work[w],
-						.cpus = o->cpus[c],
+						.cpus = (enum cpus)o->cpus[c],
 						.queues = o->queues[q],
-						.depth =
-							most ? MIN(o->depth[d], most) : o->depth[d],
+						.depth = depth,
 					};
 				}
+			}
 	return n;
 }
 
@@ -288,6 +311,16 @@ static void run_group(struct report *rp, struct arm *arms, struct files *f, unsi
 	report_table(rp, group);
 }
 
+/* In all threads to come: work_stall.c waits for it. */
+static void block_sigio(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static void raise_limits(void)
 {
 	struct rlimit rl;
@@ -319,6 +352,7 @@ int main(int argc, char **argv)
 
 	parse_options(argc, argv, &o);
 	signal(SIGPIPE, SIG_IGN);
+	block_sigio();
 	raise_limits();
 	rp.narms = (unsigned int)(argc - optind - 1);
 	arms = calloc(rp.narms, sizeof(*arms));
@@ -337,16 +371,21 @@ int main(int argc, char **argv)
 	r = files_open(&f, o.dir);
 	if (r < 0)
 		die("%s: %s", o.dir, strerror(-r));
+	files_many(&f, MAX(o.inodes, 1u));
 	for (unsigned int i = 0; i < o.nqueues; i++)
 		queues = MAX(queues, o.queues[i]);
 	for (unsigned int i = 0; i < rp.narms; i++)
 		if (arm_open(&arms[i], queues, &f) < 0)
 			return EXIT_FAILURE;
-	for (unsigned int g = 0; g < rp.ngroups; g++)
-		run_group(&rp, arms, &f, g);
-	r = o.json ? report_json(&rp, o.json) : 0;
+	if (o.inodes) {
+		r = footprint(arms, rp.narms, &f, o.inodes, o.json);
+	} else {
+		for (unsigned int g = 0; g < rp.ngroups; g++)
+			run_group(&rp, arms, &f, g);
+		r = o.json ? report_json(&rp, o.json) : 0;
+	}
 	if (r < 0)
-		die("%s: %s", o.json, strerror(-r));
+		die("%s: %s", o.json ? o.json : o.dir, strerror(-r));
 	for (unsigned int i = 0; i < rp.narms; i++)
 		arm_close(&arms[i]);
 	files_close(&f, !o.keep);

@@ -141,7 +141,7 @@ static int measure_daemon(struct arm *a, struct files *f, const struct group *g,
 	if (e < 0)
 		return e;
 	l.spin = g->cpus == CPUS_TWO;
-	if (g->depth == 1)
+	if (g->depth == 1 || g->work->latency)
 		l.hist = &hist;
 	e = g->work->once ? run_once_more(&l, time_ns, r) : run_for(&l, time_ns, r);
 	note_latency(r, &hist);

@@ -210,8 +210,11 @@ static void put_arms(FILE *f, const struct report *rp)
 
 		fprintf(f, "%s\n    {\"name\": ", i ? "," : "");
 		put_string(f, a->name);
-		fprintf(f, ", \"kind\": \"%s\", \"queues\": %u, \"minor\": %u, \"max_write\": %u}",
-			kinds[a->kind], a->queues, a->init.minor, a->init.max_write);
+		fprintf(f,
+			", \"kind\": \"%s\", \"queues\": %u, \"minor\": %u, \"max_write\": %u, "
+			"\"requests\": %llu}",
+			kinds[a->kind], a->queues, a->init.minor, a->init.max_write,
+			(unsigned long long)a->requests);
 	}
 	fputs("\n  ],\n", f);
 }

@@ -10,7 +10,7 @@
 
 const struct work *work_at(unsigned int i)
 {
-	static const struct work *const tables[] = {work_io, work_meta, work_dir};
+	static const struct work *const tables[] = {work_io, work_meta, work_dir, work_stall};
 
 	for (unsigned int t = 0; t < ARRAY_SIZE(tables); t++)
 		for (unsigned int n = 0; tables[t][n].name; n++)

@@ -47,7 +47,7 @@ static int read_begin(struct load *l)
 	return share_enter(l);
 }
 
-static void read_issue(struct load *l, struct slot *s)
+void read_issue(struct load *l, struct slot *s)
 {
 	uint64_t at = l->next++ % blocks_of(l->work) * l->work->size;
 	struct fuse_read_in *in;
@@ -63,7 +63,7 @@ static void read_issue(struct load *l, struct slot *s)
 	slot_reply_data(s, l->work->size);
 }
 
-static int read_check(struct load *l, struct slot *s, bool *ret_rest)
+int read_check(struct load *l, struct slot *s, bool *ret_rest)
 {
 	*ret_rest = true;
 	if (slot_error(s) || slot_len(s) != l->work->size)
