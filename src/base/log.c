@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Messages for people: levels, one line an event, to stderr or syslog. */
+/* Messages for people: levels, one line an event, to stderr, the journal or syslog. */
 /*
  * Theory of operation
  *
@@ -11,6 +11,13 @@
  * MSG_DONTWAIT. A pipe or terminal cannot be asked that way without changing the flags of an open
  * file that others share, so it is polled first, and write_lock keeps our own threads from filling
  * it between the two calls. A line is shorter than PIPE_BUF: there is room for all of it or none.
+ *
+ * When stderr is the journal's stream, which JOURNAL_STREAM tells, a line begins with its priority, and the
+ * journal itself knows the time.
+ *
+ * What a guest or a front-end can bring about is told as a warning or less. Of those, BURST lines are
+ * written at once and then one each REFILL_MS; how many were left out is told with the next. Errors, and
+ * what was asked for with debug, are not held back.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,8 +25,10 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
@@ -30,12 +39,23 @@
 #include "util.h"
 
 #define LINE_MAX_BYTES 1024
+#define BURST          100
+#define REFILL_MS      100
 
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_sink sink_used = LOG_SINK_STDERR;
 static int syslog_sock = -1;
 static int pid_shown; /* the process that was started, not what the sandbox calls us */
+static bool to_journal;
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Lines that may be written; under rate_lock. */
+static struct {
+	unsigned int left;
+	unsigned int lost;
+	int64_t since_ms;
+} rate = {.left = BURST};
+static pthread_mutex_t rate_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const struct {
 	const char *name;
@@ -56,11 +76,28 @@ static int open_syslog(void)
 	return fd_steal(&sock);
 }
 
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char ours[48];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(ours, sizeof(ours), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return strcmp(stream, ours) == 0;
+}
+
 void log_init(enum log_level level, enum log_sink sink)
 {
 	max_level = level;
 	sink_used = sink;
 	pid_shown = (int)getpid();
+	to_journal = sink == LOG_SINK_STDERR && stderr_is_journal();
+	rate.left = BURST;
+	rate.lost = 0;
+	rate.since_ms = 0;
 	fd_close(&syslog_sock);
 	/* Now, not with the first line: it reads a file, and that may be out of reach then. */
 	tzset();
@@ -173,25 +210,22 @@ static void put_stderr(const char *line, size_t len)
 	pthread_mutex_unlock(&write_lock);
 }
 
-void log_msg(enum log_level level, const char *fmt, ...)
+static size_t stamp_journal(enum log_level level, char *line, size_t size)
 {
-	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
-	int saved = errno, n;
-	bool to_syslog = sink_used == LOG_SINK_SYSLOG;
-	size_t at;
-	va_list ap;
+	return (size_t)snprintf(line, size, "<%d>", levels[level].priority);
+}
 
-	if (!log_on(level) || level >= ARRAY_SIZE(levels))
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	at = to_syslog ? stamp_syslog(level, line, sizeof(line))
-		       : stamp_stderr(level, line, sizeof(line));
+/* One line of @len bytes of text, with what goes before it. */
+static void put(enum log_level level, const char *text, size_t len)
+{
+	const bool to_syslog = sink_used == LOG_SINK_SYSLOG;
+	char line[LINE_MAX_BYTES];
+	size_t at = to_syslog    ? stamp_syslog(level, line, sizeof(line))
+		    : to_journal ? stamp_journal(level, line, sizeof(line))
+				 : stamp_stderr(level, line, sizeof(line));
+
 	/* Room for the dots of a cut line and for the newline stays free. */
-	at = append(line, at, sizeof(line) - 4, text, MIN((size_t)n, sizeof(text) - 1));
+	at = append(line, at, sizeof(line) - 4, text, len);
 	if (to_syslog) {
 		if (syslog_sock >= 0)
 			fd_send(syslog_sock, line, at, MSG_DONTWAIT);
@@ -199,5 +233,54 @@ void log_msg(enum log_level level, const char *fmt, ...)
 		line[at++] = '\n';
 		put_stderr(line, at);
 	}
+}
+
+/* Whether there is still room for a line; if so, how many had none before. */
+static bool may_say(unsigned int *ret_lost)
+{
+	struct timespec now;
+	int64_t ms;
+	bool may;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+	pthread_mutex_lock(&rate_lock);
+	if (ms - rate.since_ms >= REFILL_MS) {
+		rate.left = (unsigned int)MIN(rate.left + (ms - rate.since_ms) / REFILL_MS, BURST);
+		rate.since_ms = ms;
+	}
+	may = rate.left > 0;
+	if (may) {
+		rate.left--;
+		*ret_lost = rate.lost;
+		rate.lost = 0;
+	} else {
+		rate.lost++;
+	}
+	pthread_mutex_unlock(&rate_lock);
+	return may;
+}
+
+void log_msg(enum log_level level, const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES], more[64];
+	int saved = errno, n;
+	unsigned int lost = 0;
+	va_list ap;
+
+	if (!log_on(level) || level >= ARRAY_SIZE(levels))
+		return;
+	if ((level == LOG_LEVEL_WARN || level == LOG_LEVEL_INFO) && !may_say(&lost)) {
+		errno = saved;
+		return;
+	}
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (lost)
+		put(LOG_LEVEL_WARN, more,
+		    (size_t)snprintf(more, sizeof(more), "%u lines were left out here", lost));
+	if (n >= 0)
+		put(level, text, MIN((size_t)n, sizeof(text) - 1));
 	errno = saved;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages for people: levels, one line an event, to stderr or syslog. */
+/* Messages for people: levels, one line an event, to stderr, the journal or syslog. */
 #ifndef CULVERT_LOG_H
 #define CULVERT_LOG_H
 
@@ -22,7 +22,8 @@ enum log_sink {
 /**
  * log_init() - choose what is logged and where to.
  * @level: the most detailed level that is written.
- * @sink:  stderr, or the system log. The socket of the system log is opened here, so that logging
+ * @sink:  stderr, or the system log. When stderr is the journal (JOURNAL_STREAM), lines have a priority
+ *         instead of a time. The socket of the system log is opened here, so that logging
  *         still works after the jail has taken /dev/log away; a missing one is no error.
  *
  * Call once, before any thread is started. Without it: LOG_LEVEL_INFO to stderr.
@@ -38,7 +39,8 @@ bool log_on(enum log_level level);
  * @fmt:   printf format, without a newline at the end.
  *
  * Bytes that are not printable are shown as \xNN, so that a guest's file name cannot write to a
- * terminal. A stderr that is full or closed loses the line: this never blocks, nor raises SIGPIPE.
+ * terminal. Of warnings and lines of less weight only so many are written; after a flood a line tells how
+ * many were left out. A stderr that is full or closed loses the line: this never blocks, nor raises SIGPIPE.
  * Any thread. errno is kept.
  */
 void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

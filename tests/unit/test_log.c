@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +105,7 @@ static void long_lines(void **state)
 		for (size_t len = 900; len < 1100; len++) {
 			memset(text, kind ? '\001' : 'x', len);
 			text[len] = '\0';
+			log_init(LOG_LEVEL_INFO, LOG_SINK_STDERR);
 			got = logged(text);
 			assert_true(strlen(got) + 25 <= 1024);
 			assert_true(strstr(got, kind ? "\\x01...\n" : "x...\n") || len < 1000);
@@ -154,7 +156,7 @@ static void full_pipe(void **state)
 	assert_true(fcntl(p[1], F_SETPIPE_SZ, 4096) > 0);
 	stderr_to(p[1]);
 	for (int i = 0; i < 200; i++)
-		log_warn("%0500d", i);
+		log_err("%0500d", i);
 	dup2(real_stderr, STDERR_FILENO);
 	close(p[1]);
 	while (read(p[0], junk, sizeof(junk)) > 0)
@@ -193,10 +195,93 @@ static void socket_stderr(void **state)
 	line[n] = '\0';
 	assert_non_null(strstr(line, "WARN  through a socket\n"));
 	for (int i = 0; i < 2000; i++)
-		log_warn("%0500d", i);
+		log_err("%0500d", i);
 	close(s[0]);
 	log_warn("nobody there");
 	dup2(real_stderr, STDERR_FILENO);
+	close(s[1]);
+}
+
+/* What is waiting in the socket. */
+static const char *waiting(int fd)
+{
+	static char buf[1 << 20];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, buf + len, sizeof(buf) - 1 - len, MSG_DONTWAIT)) > 0)
+		len += (size_t)n;
+	buf[len] = '\0';
+	return buf;
+}
+
+static unsigned int count(const char *in, const char *text)
+{
+	unsigned int n = 0;
+
+	for (; (in = strstr(in, text)); in++)
+		n++;
+	return n;
+}
+
+/* A flood is cut, but for what is an error or was asked for; then it is told how much is missing. */
+static void floods(void **state)
+{
+	const char *got;
+	int s[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
+	assert_int_equal(setsockopt(s[1], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int)), 0);
+	stderr_to(s[1]);
+	log_init(LOG_LEVEL_DEBUG, LOG_SINK_STDERR);
+	for (int i = 0; i < 2500; i++) {
+		log_warn("the guest does it again");
+		log_info("the guest does it again");
+	}
+	log_err("an error");
+	for (int i = 0; i < 50; i++)
+		log_debug("asked for");
+	got = waiting(s[0]);
+	/* What counts is the time that it took; a slow machine is allowed some more. */
+	assert_true(count(got, "does it again\n") >= 100);
+	assert_true(count(got, "does it again\n") < 2500);
+	assert_int_equal(count(got, "asked for\n"), 50);
+	assert_int_equal(count(got, "ERROR an error\n"), 1);
+	do
+		log_warn("later");
+	while (!strstr(waiting(s[0]), " lines were left out here\n"));
+	dup2(real_stderr, STDERR_FILENO);
+	close(s[0]);
+	close(s[1]);
+}
+
+/* The journal's stream is told by its numbers; of another one nothing is believed. */
+static void journal(void **state)
+{
+	char name[64], line[256];
+	struct stat st;
+	int s[2];
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
+	assert_int_equal(fstat(s[1], &st), 0);
+	for (int other = 0; other < 2; other++) {
+		snprintf(name, sizeof(name), "%llu:%llu", (unsigned long long)st.st_dev,
+			 (unsigned long long)st.st_ino + (unsigned int)other);
+		setenv("JOURNAL_STREAM", name, 1);
+		stderr_to(s[1]);
+		log_init(LOG_LEVEL_INFO, LOG_SINK_STDERR);
+		log_warn("a line\nof one");
+		dup2(real_stderr, STDERR_FILENO);
+		n = read(s[0], line, sizeof(line) - 1);
+		assert_true(n > 0);
+		line[n] = '\0';
+		assert_int_equal(strcmp(line, "<4>a line\\x0aof one\n") == 0, !other);
+	}
+	unsetenv("JOURNAL_STREAM");
+	close(s[0]);
 	close(s[1]);
 }
 
@@ -267,6 +352,8 @@ int main(void)
 		cmocka_unit_test_teardown(full_pipe, teardown),
 		cmocka_unit_test_teardown(broken_pipe, teardown),
 		cmocka_unit_test_teardown(socket_stderr, teardown),
+		cmocka_unit_test_teardown(floods, teardown),
+		cmocka_unit_test_teardown(journal, teardown),
 		cmocka_unit_test_teardown(system_log, teardown),
 	};
 
