@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-# A thin front of meson: `make`, `make demo`, `make check`, `make fuzz`, `make lint`, `make format`, `make install`.
+# A thin front of meson: `make`, `make demo`, `make check`, `make fuzz`, `make lint`, `make format`, `make install`,
+# `make dist`.
 
 BUILD ?= build
+# Where `make install` puts things, below DESTDIR.
 PREFIX ?= /usr/local
+prefix ?= $(PREFIX)
+libexecdir ?= $(prefix)/libexec
+sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 
 # `make demo SHELL=1` leaves the user in a shell in the guest; make's own shell stays what it is.
 demo_shell := $(filter 1,$(SHELL))
 override SHELL := /bin/sh
 
-.PHONY: all deps demo check check-unit check-asan check-guest check-dax fuzz lint format install clean
+.PHONY: all deps demo check check-unit check-asan check-guest check-dax fuzz lint format install dist clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	@scripts/deps build
-	@meson setup $(BUILD) --prefix $(PREFIX)
+	@meson setup $(BUILD) --prefix $(prefix)
 
-# DIR=directory to share, GUEST=uml or qemu, SHELL=1.
-demo: all
+# DIR=directory to share, GUEST=uml or qemu, SHELL=1, DAEMON=another virtiofsd than the one that is built here.
+demo: $(if $(DAEMON),,all)
 	@scripts/deps demo
-	@DIR='$(DIR)' GUEST='$(GUEST)' DEMO_SHELL='$(demo_shell)' scripts/demo
+	@DIR='$(DIR)' GUEST='$(GUEST)' DAEMON='$(DAEMON)' DEMO_SHELL='$(demo_shell)' scripts/demo
 
 # Everything: unit, protocol and command line tests on a plain and on a sanitized build, then guests.
 check:
@@ -51,7 +56,13 @@ format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 install: all
-	@meson install -C $(BUILD)
+	@meson configure $(BUILD) -Dprefix=$(prefix) -Dlibexecdir=$(libexecdir) -Dsysconfdir=$(sysconfdir)
+	@ninja -C $(BUILD) --quiet
+	@meson install -C $(BUILD) --no-rebuild
+
+# The release tarball of HEAD, and its checksum, in build/dist.
+dist:
+	@scripts/dist
 
 clean:
 	@rm -rf $(BUILD) build-asan build-clang build-fuzz

@@ -94,15 +94,17 @@ next_suite() {
 	esac
 }
 
+# The archive that this machine takes its packages from.
+apt_mirror() {
+	apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(RELEASE)' 'Created-By: Packages' |
+		awk '$2 == "main" && $3 !~ /security/ { print $1; exit }' | grep . ||
+		lack "apt knows no mirror; run scripts/deps guest, or apt-get update"
+}
+
 # Make apt know the next suite, or another, and nothing else, in a folder of its own. Sets opts, which apt then needs.
 next_apt() { # dir [suite]
 	local mirror
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(RELEASE)' 'Created-By: Packages' |
-		awk '$2 == "main" && $3 !~ /security/ { print $1; exit }')
-	[ -n "$mirror" ] || {
-		lack "apt knows no mirror; run scripts/deps guest, or apt-get update"
-		return
-	}
+	mirror=$(apt_mirror) || return
 	mkdir -p "$1/lists/partial" "$1/archives/partial" "$1/empty" || return
 	printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
 		"$mirror" "${2:-$(next_suite)}" >"$1/list"
