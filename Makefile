@@ -13,7 +13,7 @@ sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 demo_shell := $(filter 1,$(SHELL))
 override SHELL := /bin/sh
 
-.PHONY: all deps demo check check-unit check-asan check-guest check-dax fuzz lint format install dist clean
+.PHONY: all deps demo check check-unit check-asan check-guest check-dax bench fuzz lint format install dist clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -48,6 +48,11 @@ check-dax:
 fuzz:
 	@scripts/deps build fuzz
 	@scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGET)
+
+# What requests cost, ours beside the other daemons. ARGS=--quick, or see bench/peers --help.
+bench: all
+	@scripts/deps peers
+	@bench/peers --build $(BUILD) $(ARGS)
 
 lint:
 	@scripts/lint

@@ -8,9 +8,10 @@ faults, MemFree and Cached before, the same after), and what the host saw before
 mapped files, all else; KiB of the daemon; KiB of the files in the page cache).
 """
 import json
-import math
 import sys
 from statistics import median
+
+from draw import bars, number, table
 
 ARMS = {
     "9p-mmap": ("9p cache=mmap", "#8c8c8c"),
@@ -57,18 +58,9 @@ def rates(runs, job, arm):
     return {r["round"]: r["mb_per_s"] for r in runs if r["job"] == job and r["arm"] == arm and r["ok"]}
 
 
-def number(x):
-    return f"{x:,.0f}" if x >= 99.5 else f"{x:.1f}" if x >= 0.95 else f"{x:.2f}"
-
-
 def ordered(runs, key, known):
     seen = {r[key] for r in runs}
     return [k for k in known if k in seen]
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def jobs_of(runs):
@@ -148,55 +140,18 @@ def memory_table(runs, job):
 
 
 def svg(runs, facts):
-    """Small panels, one a job, with a bar for each arm; one logarithmic scale for all."""
-    jobs = [j for j in jobs_of(runs) if j.endswith("-1")] or jobs_of(runs)
-    arms = ordered(runs, "arm", ARMS)
-    values = [r["mb_per_s"] for r in runs if r["ok"]]
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    low = min(low, high - 1)
-    bar, label, plot, gap = 15, 150, 260, 60
-    panel_h = bar * len(arms) + 46
-    cols = 2 if len(jobs) > 1 else 1
-    width = cols * (label + plot + gap) + 10
-    height = 58 + panel_h * math.ceil(len(jobs) / cols)
-
-    def x_of(v):
-        return (math.log10(v) - low) / (high - low) * plot
-
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-           'font-family="sans-serif" font-size="11">',
-           "<!-- SPDX-License-Identifier: Apache-2.0 -->",
-           f'<rect width="{width}" height="{height}" fill="#fff"/>',
-           '<text x="10" y="20" font-size="14" font-weight="bold">fio, 4 KiB blocks, one job, a cold guest: MB/s</text>',
-           f'<text x="10" y="36" fill="#555">QEMU {facts.get("qemu", "")}, {facts.get("accel", "")}; median, and least to most; '
-           'logarithmic: each line is ten times the one before</text>']
-    for i, job in enumerate(jobs):
-        x0 = (i % cols) * (label + plot + gap) + label
-        y0 = 58 + (i // cols) * panel_h
-        out.append(f'<text x="{x0}" y="{y0 + 10}" font-weight="bold">{job_title(job)}</text>')
-        bottom = y0 + 18 + bar * len(arms)
-        for d in range(low, high + 1):
-            x = x0 + x_of(10 ** d)
-            out.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y0 + 16}" y2="{bottom}" stroke="#ddd"/>')
-            out.append(f'<text x="{x:.1f}" y="{bottom + 12}" text-anchor="middle" fill="#555" font-size="9">'
-                       f'{10 ** d:g}</text>')
-        for k, arm in enumerate(arms):
-            y = y0 + 18 + k * bar
-            name, colour = ARMS[arm]
-            out.append(f'<text x="{x0 - 6}" y="{y + 10}" text-anchor="end">{name}</text>')
-            got = list(rates(runs, job, arm).values())
-            if not got:
-                tried = any(r["job"] == job and r["arm"] == arm for r in runs)
-                out.append(f'<text x="{x0 + 4}" y="{y + 10}" fill="#777">{"cannot" if tried else "not run"}</text>')
-                continue
-            x = x_of(median(got))
-            out.append(f'<rect x="{x0}" y="{y + 1}" width="{x:.1f}" height="{bar - 4}" fill="{colour}"/>')
-            end = x_of(max(got))
-            out.append(f'<line x1="{x0 + x_of(min(got)):.1f}" x2="{x0 + end:.1f}" y1="{y + 6.5}" y2="{y + 6.5}" '
-                       'stroke="#000" stroke-width="1"/>')
-            out.append(f'<text x="{x0 + end + 4:.1f}" y="{y + 10}">{number(median(got))}</text>')
-    out.append("</svg>")
-    return "\n".join(out) + "\n"
+    """A panel a job, with a bar for each arm."""
+    panels = []
+    for job in [j for j in jobs_of(runs) if j.endswith("-1")] or jobs_of(runs):
+        got = {}
+        for arm in {r["arm"] for r in runs if r["job"] == job}:
+            of = rates(runs, job, arm).values()
+            got[arm] = (min(of), median(of), max(of)) if of else "cannot"
+        panels.append((job_title(job), got))
+    return bars("fio, 4 KiB blocks, one job, a cold guest: MB/s",
+                f'QEMU {facts.get("qemu", "")}, {facts.get("accel", "")}; median, and least to most; '
+                "logarithmic: each line is ten times the one before",
+                panels, {a: ARMS[a] for a in ordered(runs, "arm", ARMS)})
 
 
 def main(folder):
