@@ -54,6 +54,9 @@
 
 #define POOL_STOP_MS 1000 /* the rings were drained before: threads that are alive end at once */
 
+#define POOL_THREADS   64    /* at most, unless the user says how many */
+#define POOL_LINGER_MS 10000 /* after so long without work one ends */
+
 #define MAP_THREADS 4 /* that wait for the front-end, which does one thing at a time */
 
 #define REQUEST_QUEUES 1 /* in the configuration space; front-ends mostly say it themselves */
@@ -312,12 +315,12 @@ static int thread_init(void *arg)
 static int make_pools(struct life *life, const struct options *o)
 {
 	struct pool *maps = NULL;
-	int r = 0;
+	int r;
 
-	if (o->thread_pool_size)
-		r = pool_new(o->thread_pool_size, thread_init, &life->se, &life->pool);
+	r = pool_new(o->thread_pool_size ? o->thread_pool_size : POOL_THREADS, POOL_LINGER_MS,
+		     thread_init, &life->se, &life->pool);
 	if (r == 0 && o->dax_window)
-		r = pool_new(MAP_THREADS, thread_init, &life->se, &maps);
+		r = pool_new(MAP_THREADS, POOL_LINGER_MS, thread_init, &life->se, &maps);
 	life->maps = maps;
 	queues_set_pools(life->queues, life->pool, maps);
 	return r;
@@ -344,6 +347,7 @@ static int begin(struct life *life, const struct options *o)
 	struct queues_conf queues_conf = {.se = &life->se,
 					  .max = VU_QUEUES_MAX,
 					  .max_pending = o->max_pending,
+					  .pool_first = o->thread_pool_size > 0,
 					  .drain_ms = DRAIN_SECONDS * 1000};
 	int r = queues_new(&queues_conf, &life->queues);
 

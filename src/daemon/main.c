@@ -169,6 +169,7 @@ static int serve(const struct options *o, struct listener *l, const struct jail_
 		.handles = o->inode_file_handles,
 		.max_inodes = o->max_inodes,
 		.max_handles = o->max_open_files,
+		.pool_first = o->thread_pool_size > 0,
 		.dax = o->dax,
 	};
 	struct pt *pt;

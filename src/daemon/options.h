@@ -74,7 +74,8 @@ struct options_maps {
  * @translate_uid, @translate_gid: the rules, in no order.
  * @uid_map, @gid_map:  of a user namespace; only with JAIL_NAMESPACE.
  * @inode_file_handles: enum pt_handles.
- * @thread_pool_size:   threads for requests that may block; 0 = none, the queue's thread does it.
+ * @thread_pool_size:   threads for all requests that may block; 0 = as many as needed, for those that
+ *                      have to.
  * @max_inodes, @max_open_files, @max_write, @max_pending: what a guest may have at a time; 0 = the
  *                      default.
  * @relisten:           serve one front-end after the other.

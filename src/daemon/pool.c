@@ -4,8 +4,8 @@
  * Theory of operation
  *
  * One list of tasks, first in first out, and up to @max threads that take from it. A thread is
- * started when a task arrives and more tasks wait than threads; it stays until the pool is stopped.
- * Whoever starts one waits until it has initialised itself, so that a task is never accepted that
+ * started when a task arrives and more tasks wait than threads; it ends when it has had nothing to do for
+ * @linger_ms, or with the pool. A slot of @threads is used again once its thread has ended. Whoever starts one waits until it has initialised itself, so that a task is never accepted that
  * nobody can run: when that fails the pool grows no more, and with no thread at all tasks are
  * refused.
  *
@@ -22,12 +22,26 @@
 #include "pool.h"
 
 /**
+ * struct pool_thread - a slot for a thread.
+ * @pool: constant.
+ * @used: @id is to be joined. Under the pool's lock.
+ * @ended: it takes no more tasks. Under the pool's lock.
+ */
+struct pool_thread {
+	struct pool *pool;
+	pthread_t id;
+	bool used;
+	bool ended;
+};
+
+/**
  * struct pool - see above.
- * @max, @thread_init, @arg: constant.
+ * @max, @linger_ms, @thread_init, @arg: constant.
  * The others: under @lock.
  */
 struct pool {
 	unsigned int max;
+	unsigned int linger_ms;
 	int (*thread_init)(void *arg);
 	void *arg;
 	pthread_mutex_t lock;
@@ -37,16 +51,16 @@ struct pool {
 	struct pool_task **last;
 	unsigned int waiting; /* tasks in the list */
 	unsigned int idle;    /* threads that wait for one */
-	unsigned int created; /* slots of @threads in use */
 	unsigned int ready;   /* threads that can work and have not ended */
 	int init_result;      /* of the thread that is being started: 1 = not known yet */
 	bool starting;        /* somebody waits for a new thread */
 	bool broken;          /* a thread could not be started: no more of them */
 	bool stopping;
-	pthread_t threads[];
+	struct pool_thread threads[];
 };
 
-int pool_new(unsigned int max, int (*thread_init)(void *arg), void *arg, struct pool **ret)
+int pool_new(unsigned int max, unsigned int linger_ms, int (*thread_init)(void *arg), void *arg,
+	     struct pool **ret)
 {
 	struct pool *pool = calloc(1, sizeof(*pool) + max * sizeof(pool->threads[0]));
 	pthread_condattr_t attr;
@@ -54,26 +68,47 @@ int pool_new(unsigned int max, int (*thread_init)(void *arg), void *arg, struct 
 	if (!pool)
 		return -ENOMEM;
 	pool->max = max;
+	pool->linger_ms = linger_ms;
 	pool->thread_init = thread_init;
 	pool->arg = arg;
 	pool->last = &pool->first;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->work, NULL);
+	pthread_cond_init(&pool->work, &attr);
 	pthread_cond_init(&pool->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	*ret = pool;
 	return 0;
 }
 
+static struct timespec in_ms(unsigned int ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_nsec -= 1000000000;
+		ts.tv_sec++;
+	}
+	return ts;
+}
+
+/* The next task; NULL: the thread shall end. */
 static struct pool_task *take(struct pool *pool)
 {
 	struct pool_task *task;
+	struct timespec until;
+	int r = 0;
 
+	if (!pool->first)
+		until = in_ms(pool->linger_ms);
 	pool->idle++;
-	while (!pool->first && !pool->stopping)
-		pthread_cond_wait(&pool->work, &pool->lock);
+	while (!pool->first && !pool->stopping && r != ETIMEDOUT)
+		r = pool->linger_ms ? pthread_cond_timedwait(&pool->work, &pool->lock, &until)
+				    : pthread_cond_wait(&pool->work, &pool->lock);
 	pool->idle--;
 	task = pool->first;
 	if (task) {
@@ -88,7 +123,8 @@ static struct pool_task *take(struct pool *pool)
 /* seccomp: prctl 0==PR_SET_NAME */
 static void *pool_main(void *arg)
 {
-	struct pool *pool = arg;
+	struct pool_thread *self = arg;
+	struct pool *pool = self->pool;
 	struct pool_task *task;
 	int r = pool->thread_init ? pool->thread_init(pool->arg) : 0;
 
@@ -105,21 +141,35 @@ static void *pool_main(void *arg)
 		}
 		pool->ready--;
 	}
+	self->ended = true;
 	pthread_cond_broadcast(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;
 }
 
+/* Wait for a thread that has ended, or will. It does not need the lock for that any more. */
+static void join(struct pool_thread *thread)
+{
+	if (thread->used)
+		pthread_join(thread->id, NULL);
+	thread->used = thread->ended = false;
+}
+
 /* Under the lock, which is given up meanwhile. */
 static void start_thread(struct pool *pool)
 {
+	struct pool_thread *slot = pool->threads;
 	int r;
 
+	while (slot->used && !slot->ended)
+		slot++;
+	join(slot);
+	slot->pool = pool;
 	pool->starting = true;
 	pool->init_result = 1;
-	r = -pthread_create(&pool->threads[pool->created], NULL, pool_main, pool);
+	r = -pthread_create(&slot->id, NULL, pool_main, slot);
 	if (r == 0) {
-		pool->created++;
+		slot->used = true;
 		while (pool->init_result == 1)
 			pthread_cond_wait(&pool->changed, &pool->lock);
 		r = pool->init_result;
@@ -137,7 +187,7 @@ int pool_submit(struct pool *pool, struct pool_task *task)
 	int r = 0;
 
 	pthread_mutex_lock(&pool->lock);
-	if (pool->waiting >= pool->idle && pool->created < pool->max && !pool->broken &&
+	if (pool->waiting >= pool->idle && pool->ready < pool->max && !pool->broken &&
 	    !pool->starting && !pool->stopping)
 		start_thread(pool);
 	/* Somebody else may be starting the first one. */
@@ -160,16 +210,9 @@ int pool_submit(struct pool *pool, struct pool_task *task)
 
 bool pool_stop(struct pool *pool, unsigned int timeout_ms)
 {
-	struct timespec until;
+	const struct timespec until = in_ms(timeout_ms);
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
 	pthread_mutex_lock(&pool->lock);
 	pool->stopping = true;
 	pthread_cond_broadcast(&pool->work);
@@ -179,9 +222,8 @@ bool pool_stop(struct pool *pool, unsigned int timeout_ms)
 	pthread_mutex_unlock(&pool->lock);
 	if (r)
 		return false;
-	for (unsigned int i = 0; i < pool->created; i++)
-		pthread_join(pool->threads[i], NULL);
-	pool->created = 0;
+	for (unsigned int i = 0; i < pool->max; i++)
+		join(&pool->threads[i]);
 	return true;
 }
 

@@ -20,12 +20,14 @@ struct pool_task {
 /**
  * pool_new() - a pool without threads; they are started as work comes in.
  * @max:         threads at most; above 0.
+ * @linger_ms:   a thread ends that had nothing to do for so long; 0 = none does.
  * @thread_init: run once on every thread before it works; 0 or -errno. May be NULL.
  * @arg:         its argument.
  *
  * Returns 0 or -ENOMEM.
  */
-int pool_new(unsigned int max, int (*thread_init)(void *arg), void *arg, struct pool **ret);
+int pool_new(unsigned int max, unsigned int linger_ms, int (*thread_init)(void *arg), void *arg,
+	     struct pool **ret);
 
 /**
  * pool_submit() - have a task run; first come, first served. Any thread.

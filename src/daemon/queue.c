@@ -14,6 +14,9 @@
  * front-end may change the kick descriptor while the queue is held, so the epoll set is made anew
  * after each hold. A ring without a kick descriptor is looked at every millisecond.
  *
+ * What may wait for a disk is tried here all the same, as it mostly need not, and goes to the pool when
+ * the backend finds that it has to (request.no_wait); what mostly waits goes there at once.
+ *
  * A request lives in the queue's slab (slab.c). It leaves the thread in three ways: to the pool, to
  * the control thread (INIT and DESTROY, with all queues held), or because the backend answers
  * later. Then it is "away" and keeps a reference on the memory table by which its buffers were
@@ -208,9 +211,31 @@ static bool give_to_pool(struct queue *q, struct queue_req *r, struct pool *pool
 	return false;
 }
 
+/* On this thread, as long as it need not wait. */
+static void run_here(struct queue *q, struct queue_req *r)
+{
+	struct pool *pool = q->qs->conf.pool;
+	struct request *req = &r->req;
+
+	req->no_wait = pool;
+	fuse_dispatch(req);
+	if (likely(r->answered))
+		return;
+	if (req->would_wait) {
+		req->no_wait = req->would_wait = false;
+		if (give_to_pool(q, r, pool))
+			return;
+		fuse_dispatch(req);
+	}
+	/* Not answered yet: the table cannot have changed, as this thread is busy. */
+	if (!r->answered)
+		go_away(q, r);
+}
+
 static void run(struct queue *q, struct queue_req *r)
 {
 	struct request *req = &r->req;
+	const struct queues_conf *conf = &q->qs->conf;
 
 	req_begin(req);
 	req->se = q->qs->conf.se;
@@ -237,25 +262,27 @@ static void run(struct queue *q, struct queue_req *r)
 		make_known(q, r);
 		__attribute__((fallthrough));
 	case FUSE_MAY_BLOCK:
-		if (give_to_pool(q, r, q->qs->conf.pool))
+		if (conf->pool_first && give_to_pool(q, r, conf->pool))
+			return;
+		break;
+	case FUSE_WAITS:
+		if (give_to_pool(q, r, conf->pool))
 			return;
 		break;
 	case FUSE_MAPS:
-		if (give_to_pool(q, r, q->qs->conf.maps))
+		if (give_to_pool(q, r, conf->maps))
 			return;
 		/* The control thread may need this one while the front-end waits for it. */
-		if (q->qs->conf.maps) {
+		if (conf->maps) {
 			req_reply_err(req, -ENOMEM);
 			return;
 		}
 		break;
 	case FUSE_INLINE:
+	case FUSE_TRIES:
 		break;
 	}
-	fuse_dispatch(req);
-	/* Not answered yet: the table cannot have changed, as this thread is busy. */
-	if (!r->answered)
-		go_away(q, r);
+	run_here(q, r);
 }
 
 /* ---- the queue's thread ---- */

@@ -13,7 +13,8 @@ struct vu_vring;
 /**
  * struct queues_conf - what the queues work with; outlives them.
  * @se:   the session that all requests belong to.
- * @pool: where requests go that may block, or NULL: they run on the queue's thread.
+ * @pool: where requests go that wait for a disk, or NULL: they run on the queue's thread.
+ * @pool_first: what merely may wait goes there, too, before it is known whether it has to.
  * @maps: where requests go that wait for the front-end, or NULL: they do not wait then.
  * @max:  queues at most, hiprio included.
  * @max_pending: requests of a queue that are on their way at most: until one comes back no more are
@@ -27,6 +28,7 @@ struct queues_conf {
 	unsigned int max;
 	unsigned int max_pending;
 	unsigned int drain_ms;
+	bool pool_first;
 };
 
 /* All functions: control thread. */

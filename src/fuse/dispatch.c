@@ -75,12 +75,12 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(LINK,            IN(link),            1, OUT(entry), MAY_BLOCK, CHANGES | SIZE, \
 	  link, link) \
 	X(OPEN,            IN(open),            0, OUT(open),  MAY_BLOCK, 0, open, open) \
-	X(READ,            IN(read),            0, 0,          MAY_BLOCK, 0, read, read) \
+	X(READ,            IN(read),            0, 0,          TRIES,     0, read, read) \
 	X(WRITE,           IN(write),           0, OUT(write), MAY_BLOCK, CHANGES | SIZE, \
 	  write, write) \
-	X(STATFS,          0,                   0, OUT(statfs), MAY_BLOCK, 0, statfs, statfs) \
+	X(STATFS,          0,                   0, OUT(statfs), WAITS, 0, statfs, statfs) \
 	X(RELEASE,         IN(release),         0, 0,          MAY_BLOCK, 0, release, release) \
-	X(FSYNC,           IN(fsync),           0, 0,          MAY_BLOCK, 0, fsync, fsync) \
+	X(FSYNC,           IN(fsync),           0, 0,          WAITS,     0, fsync, fsync) \
 	X(SETXATTR,        IN(setxattr),        1, 0,          MAY_BLOCK, \
 	  CHANGES | TAIL | XATTR_NAME, setxattr, setxattr) \
 	X(GETXATTR,        IN(getxattr),        1, 0,          MAY_BLOCK, XATTR_NAME, \
@@ -95,7 +95,7 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(READDIR,         IN(read),            0, 0,          MAY_BLOCK, 0, readdir, readdir) \
 	X(RELEASEDIR,      IN(release),         0, 0,          MAY_BLOCK, 0, \
 	  releasedir, releasedir) \
-	X(FSYNCDIR,        IN(fsync),           0, 0,          MAY_BLOCK, 0, fsyncdir, fsyncdir) \
+	X(FSYNCDIR,        IN(fsync),           0, 0,          WAITS,     0, fsyncdir, fsyncdir) \
 	X(GETLK,           IN(lk),              0, OUT(lk),    MAY_BLOCK, 0, getlk, getlk) \
 	X(SETLK,           IN(lk),              0, 0,          MAY_BLOCK, 0, setlk, setlk) \
 	X(SETLKW,          IN(lk),              0, 0,          MAY_WAIT,  0, setlk, setlkw) \
@@ -110,20 +110,20 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(NOTIFY_REPLY,    0,                   0, 0,          INLINE,    NO_REPLY, NONE, ignore) \
 	X(BATCH_FORGET,    IN(batch_forget),    0, 0,          INLINE,    NO_REPLY, \
 	  forget, batch_forget) \
-	X(FALLOCATE,       IN(fallocate),       0, 0,          MAY_BLOCK, CHANGES | SIZE, \
+	X(FALLOCATE,       IN(fallocate),       0, 0,          WAITS,     CHANGES | SIZE, \
 	  fallocate, fallocate) \
 	X(READDIRPLUS,     IN(read),            0, 0,          MAY_BLOCK, SIZE, \
 	  readdir, readdirplus) \
 	X(RENAME2,         IN(rename2),         2, 0,          MAY_BLOCK, CHANGES, \
 	  rename, rename2) \
 	X(LSEEK,           IN(lseek),           0, OUT(lseek), MAY_BLOCK, 0, lseek, lseek) \
-	X(COPY_FILE_RANGE, IN(copy_file_range), 0, OUT(write), MAY_BLOCK, CHANGES | SIZE, \
+	X(COPY_FILE_RANGE, IN(copy_file_range), 0, OUT(write), WAITS,     CHANGES | SIZE, \
 	  copy_file_range, copy_file_range) \
 	X(SETUPMAPPING,    IN(setupmapping),    0, 0,          MAPS,      0, \
 	  setupmapping, setupmapping) \
 	X(REMOVEMAPPING,   IN(removemapping),   0, 0,          MAPS,      0, \
 	  removemapping, removemapping) \
-	X(SYNCFS,          IN(syncfs),          0, 0,          MAY_BLOCK, 0, syncfs, syncfs) \
+	X(SYNCFS,          IN(syncfs),          0, 0,          WAITS,     0, syncfs, syncfs) \
 	X(TMPFILE,         IN(create),          0, ENTRY_OPEN, MAY_BLOCK, CREATES | NAME_UNUSED, \
 	  tmpfile, tmpfile) \
 	X(STATX,           IN(statx),           0, OUT(statx), INLINE,    SIZE, statx, statx)
@@ -310,6 +310,10 @@ void decode_done(struct request *req, int err, const void *buf, size_t len)
 {
 	if (err == REQ_PENDING)
 		return;
+	if (err == REQ_WOULD_WAIT) {
+		req->would_wait = true;
+		return;
+	}
 	if (err)
 		req_reply_err(req, err);
 	else

@@ -10,8 +10,10 @@ struct request;
 /* Where a request may run. */
 enum fuse_class {
 	FUSE_INLINE,    /* on the queue's thread */
-	FUSE_MAY_BLOCK, /* on a pool thread if there is a pool: it may wait for a disk */
-	FUSE_MAPS,      /* on a thread that may wait for the front-end, never on the queue's */
+	FUSE_MAY_BLOCK, /* it may wait for a disk, and mostly does not */
+	FUSE_TRIES, /* the same, but it can do without waiting, or find that it has to: @no_wait */
+	FUSE_WAITS, /* it mostly waits for a disk */
+	FUSE_MAPS,  /* on a thread that may wait for the front-end, never on the queue's */
 	FUSE_MAY_WAIT,  /* the same, and its answer may take as long as the guest likes: SETLKW */
 	FUSE_EXCLUSIVE, /* on the control thread, with all queues quiesced: INIT and DESTROY */
 	FUSE_ANSWERED,  /* it was malformed and is answered already: gone */
@@ -29,7 +31,8 @@ enum fuse_class fuse_receive(struct request *req);
 /**
  * fuse_dispatch() - run a received request.
  *
- * It is answered when this returns, or will be later by the backend (REQ_PENDING). FUSE_EXCLUSIVE
+ * It is answered when this returns, or will be later by the backend (REQ_PENDING), or is to be run once
+ * more without @no_wait, elsewhere (@req->would_wait). FUSE_EXCLUSIVE
  * requests: only with the queues quiesced. Others: any thread that the backend was told of
  * (ops->thread_init).
  */

@@ -44,8 +44,8 @@ struct fuse_init {
  * backend by req_backend(). A negative errno is the guest's error; 0 is success with the outputs filled;
  * functions that return ssize_t give a length. Outputs are zeroed before the call. Any of them that
  * takes a request may instead return REQ_PENDING and later call req_reply_*() itself; structures, names
- * and buffers that it was handed are gone by then, but for those in @req itself. A NULL entry
- * answers ENOSYS: the guest's kernel then never asks again.
+ * and buffers that it was handed are gone by then, but for those in @req itself. With @req->no_wait it
+ * may return REQ_WOULD_WAIT. A NULL entry answers ENOSYS: the guest's kernel then never asks again.
  *
  * With FUSE_SECURITY_CTX, what is created has the label @req->label, or does not come to be. With
  * FUSE_DONT_MASK, in->umask is the backend's to apply, unless a default ACL stands in its place.

@@ -17,6 +17,12 @@ struct session;
 #define REQ_PENDING (-1000000)
 
 /*
+ * What an operation returns that would have to wait on a thread where it must not (req->no_wait). It has
+ * done nothing, and is run again from the beginning on another thread.
+ */
+#define REQ_WOULD_WAIT (-1000001)
+
+/*
  * Fixed arguments and names of any request, but not the data of WRITE and SETXATTR, a symlink's target,
  * and extensions.
  */
@@ -68,6 +74,9 @@ enum req_state {
  * @label:   the label of what is to be created, or NULL; only while the backend's operation runs.
  * @crowded: the guest waits for locks on half of the ring: none should be added. Set before
  *           fuse_receive().
+ * @no_wait: the thread has others to serve: what would wait for a disk returns REQ_WOULD_WAIT. Set before
+ *           fuse_dispatch().
+ * @would_wait: it has. Set by fuse_dispatch().
  * @interrupted: enum req_interrupt. Set by any thread, read by the one that runs it.
  *
  * @next_pending: the list that session_pending_add() puts it into. Under @se->pending_lock.
@@ -89,6 +98,8 @@ struct request {
 	uint32_t tail;
 	bool faulted;
 	bool crowded;
+	bool no_wait;
+	bool would_wait;
 	const char *name[2];
 	struct request *next_pending;
 	_Alignas(8) uint8_t body[REQ_BODY_MAX];

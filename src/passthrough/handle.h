@@ -20,12 +20,13 @@ enum handle_kind {
 };
 
 /**
- * struct handle - the record of an open file or directory. All but @open is constant.
+ * struct handle - the record of an open file or directory. All but @open and @waits is constant.
  * @slot:  from slots.h.
  * @node:  the inode that it was opened on; it is good for no other.
  * @flags: open(2) flags that it was opened with.
  * @kind:  enum handle_kind.
  * @open:  the guest has not released it; then the guest's reference is still there.
+ * @waits: its file system cannot say whether a read would wait for the disk (RWF_NOWAIT).
  */
 struct handle {
 	struct slot slot;
@@ -33,7 +34,8 @@ struct handle {
 	uint32_t flags;
 	uint8_t kind;
 	_Atomic uint8_t open;
-	uint8_t unused[2];
+	_Atomic uint8_t waits;
+	uint8_t unused;
 };
 
 /**

@@ -64,6 +64,7 @@ enum pt_handles {
  *                less 256 (half of it, if that is less). Beyond, idle inodes are closed; when all are in
  *                use, what needs one more is ENFILE to the guest.
  * @max_handles:  files and directories open at most; 0 = @max_fds. Beyond, OPEN is ENFILE.
+ * @pool_first:   where it is not known whether a READ would wait, it shall be taken as if it did.
  */
 struct pt_conf {
 	int root_fd;
@@ -91,6 +92,7 @@ struct pt_conf {
 	uint32_t max_inodes;
 	uint32_t max_fds;
 	uint32_t max_handles;
+	bool pool_first;
 };
 
 /**

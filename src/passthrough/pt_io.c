@@ -16,6 +16,12 @@
  * page of a mapping ends with the file, or a program has taken O_DIRECT off with fcntl(2), what the
  * host refuses is done through a second descriptor without. So is nothing that says O_DIRECT itself.
  *
+ * A READ on a thread that must not wait takes what is in the page cache, and nothing (REQ_WOULD_WAIT) if
+ * not all of it is. What the kernel gives then ends at the border of a page where a page is missing, and
+ * anywhere else at the end of the file, so that a second call is rarely needed to tell. File systems that
+ * cannot say whether they would wait are read all the same: those in memory never do. Direct and
+ * synchronous data always waits.
+ *
  * No locks, no allocation: the handle is found and held with one atomic operation.
  */
 #include <errno.h>
@@ -30,12 +36,13 @@
 #include "util.h"
 
 #define VEC_MAX  512u
+#define PAGE     4096u       /* no file system has smaller ones in the page cache */
 #define COPY_MAX 0x7ffff000u /* what one system call moves at most */
 
-/* seccomp: preadv */
-static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, off_t off)
+/* seccomp: preadv2 */
+static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, off_t off, int flags)
 {
-	return preadv(fd, vec, (int)n, off);
+	return preadv2(fd, vec, (int)n, off, flags);
 }
 
 /* seccomp: pwritev2 */
@@ -63,8 +70,11 @@ static int undirect(const struct pt *pt, const struct pt_file *file, uint32_t fl
 	return fd < 0 ? -errno : fd;
 }
 
-static ssize_t read_all(int fd, const struct fuse_read_in *in, struct iov_cursor *dst)
+/* @dst moves on only where that is needed: it may be used again after an error. */
+static ssize_t read_all(int fd, const struct fuse_read_in *in, const struct iov_cursor *to,
+			int flags)
 {
+	struct iov_cursor at = *to, *dst = &at;
 	struct iovec vec[VEC_MAX];
 	size_t done = 0;
 
@@ -75,17 +85,43 @@ static ssize_t read_all(int fd, const struct fuse_read_in *in, struct iov_cursor
 
 		if (len == 0)
 			break;
-		got = read_vec(fd, vec, n, (off_t)(in->offset + done));
-		if (unlikely(got < 0))
+		got = read_vec(fd, vec, n, (off_t)(in->offset + done), flags);
+		if (unlikely(got < 0)) {
+			if (errno == EAGAIN && flags & RWF_NOWAIT)
+				return REQ_WOULD_WAIT;
 			return done ? (ssize_t)done : -errno;
-		done += iov_skip(dst, (size_t)got);
-		if ((size_t)got < len)
+		}
+		done += (size_t)got;
+		if ((size_t)got < len &&
+		    (got == 0 || !(flags & RWF_NOWAIT) || (in->offset + done) % PAGE))
 			break;
+		if (done < in->size)
+			iov_skip(dst, (size_t)got);
 	}
 	return (ssize_t)done;
 }
 
-/* One system call. */
+/* On a thread that must not wait. */
+static ssize_t read_cached(const struct pt *pt, const struct pt_file *file,
+			   const struct fuse_read_in *in, const struct iov_cursor *dst)
+{
+	struct handle *rec = file->ref.rec;
+	ssize_t n;
+
+	if (unlikely(rec->flags & O_DIRECT))
+		return REQ_WOULD_WAIT;
+	if (!atomic_load_explicit(&rec->waits, memory_order_relaxed)) {
+		n = read_all(file->ref.file->fd, in, dst, RWF_NOWAIT);
+		if (likely(n != -EOPNOTSUPP))
+			return n;
+		atomic_store_explicit(&rec->waits, 1, memory_order_relaxed);
+	}
+	if (pt->conf.pool_first)
+		return REQ_WOULD_WAIT;
+	return read_all(file->ref.file->fd, in, dst, 0);
+}
+
+/* One system call; two for a file that ends at the border of a page, if more was asked for. */
 ssize_t pt_read(struct request *req, uint64_t nodeid, const struct fuse_read_in *in,
 		struct iov_cursor *dst)
 {
@@ -97,9 +133,11 @@ ssize_t pt_read(struct request *req, uint64_t nodeid, const struct fuse_read_in 
 
 	if (unlikely(r))
 		return r;
-	n = read_all(file.ref.file->fd, in, dst);
+	if (req->no_wait)
+		return read_cached(pt, &file, in, dst);
+	n = read_all(file.ref.file->fd, in, dst, 0);
 	if (unlikely(n == -EINVAL) && (fd = undirect(pt, &file, in->flags, O_RDONLY)) >= 0)
-		n = read_all(fd, in, dst);
+		n = read_all(fd, in, dst, 0);
 	return n;
 }
 
@@ -158,6 +196,9 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 	if (unlikely(file.ref.rec->flags & O_APPEND) &&
 	    (in->write_flags & FUSE_WRITE_CACHE || !(in->flags & O_APPEND)))
 		return -EPERM;
+	if (unlikely(req->no_wait && (file.ref.rec->flags & O_DIRECT ||
+				      (file.ref.rec->flags | in->flags) & O_DSYNC)))
+		return REQ_WOULD_WAIT;
 	r = pt_dax_may_grow(pt, nodeid, file.ref.file->fd, in->offset + in->size);
 	if (unlikely(r))
 		return r;

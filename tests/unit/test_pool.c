@@ -6,6 +6,7 @@
  * Tasks say on a semaphore that they run and wait on another to go on, so that the test knows what each
  * thread is doing. Nothing is timed but pool_stop()'s own time limit.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -99,7 +101,7 @@ static void fifo(void **state)
 	struct item items[64];
 	struct pool *pool;
 
-	assert_int_equal(pool_new(1, init, log, &pool), 0);
+	assert_int_equal(pool_new(1, 0, init, log, &pool), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(items); i++) {
 		items[i] = (struct item){.task.run = note, .log = log, .number = i};
 		assert_int_equal(pool_submit(pool, &items[i].task), 0);
@@ -119,7 +121,7 @@ static void grows_to_its_limit(void **state)
 	struct item items[10];
 	struct pool *pool;
 
-	assert_int_equal(pool_new(3, init, log, &pool), 0);
+	assert_int_equal(pool_new(3, 0, init, log, &pool), 0);
 	assert_int_equal(log->inits, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(items); i++) {
 		items[i] = (struct item){.task.run = wait_to_go, .log = log};
@@ -144,7 +146,7 @@ static void reuses_threads(void **state)
 	struct item item = {.task.run = wait_to_go, .log = log};
 	struct pool *pool;
 
-	assert_int_equal(pool_new(8, init, log, &pool), 0);
+	assert_int_equal(pool_new(8, 0, init, log, &pool), 0);
 	for (unsigned int i = 0; i < 200; i++) {
 		assert_int_equal(pool_submit(pool, &item.task), 0);
 		sem_wait(&log->began);
@@ -165,7 +167,7 @@ static void no_thread_can_start(void **state)
 	struct pool *pool;
 
 	log->init_fails_from = 1;
-	assert_int_equal(pool_new(4, init, log, &pool), 0);
+	assert_int_equal(pool_new(4, 0, init, log, &pool), 0);
 	assert_true(pool_submit(pool, &item.task) < 0);
 	assert_true(pool_submit(pool, &item.task) < 0);
 	assert_int_equal(log->inits, 1);
@@ -181,7 +183,7 @@ static void second_thread_cannot_start(void **state)
 	struct pool *pool;
 
 	log->init_fails_from = 2;
-	assert_int_equal(pool_new(4, init, log, &pool), 0);
+	assert_int_equal(pool_new(4, 0, init, log, &pool), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(items); i++) {
 		items[i] = (struct item){.task.run = wait_to_go, .log = log};
 		assert_int_equal(pool_submit(pool, &items[i].task), 0);
@@ -202,7 +204,7 @@ static void stop_does_not_wait_for_ever(void **state)
 	struct item item = {.task.run = wait_to_go, .log = log}, late = item;
 	struct pool *pool;
 
-	assert_int_equal(pool_new(2, NULL, NULL, &pool), 0);
+	assert_int_equal(pool_new(2, 0, NULL, NULL, &pool), 0);
 	assert_int_equal(pool_submit(pool, &item.task), 0);
 	sem_wait(&log->began);
 	assert_false(pool_stop(pool, 20));
@@ -211,6 +213,45 @@ static void stop_does_not_wait_for_ever(void **state)
 	assert_true(pool_stop(pool, LONG_MS));
 	pool_free(pool);
 	pool_free(NULL);
+}
+
+static unsigned int threads(void)
+{
+	unsigned int n = 0;
+	DIR *d = opendir("/proc/self/task");
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+/* Threads that have nothing to do end, and their places are used again. */
+static void idle_threads_end(void **state)
+{
+	struct log *log = *state;
+	unsigned int before = threads();
+	struct item items[4];
+	struct pool *pool;
+
+	assert_int_equal(pool_new(ARRAY_SIZE(items), 20, init, log, &pool), 0);
+	for (unsigned int round = 1; round <= 3; round++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(items); i++) {
+			items[i] = (struct item){.task.run = wait_to_go, .log = log};
+			assert_int_equal(pool_submit(pool, &items[i].task), 0);
+			sem_wait(&log->began);
+		}
+		/* All four run at once: none could be left out. */
+		for (unsigned int i = 0; i < ARRAY_SIZE(items); i++)
+			sem_post(&log->go);
+		while (threads() != before)
+			usleep(5000);
+		assert_int_equal(log->done, round * ARRAY_SIZE(items));
+		assert_int_equal(log->inits, round * ARRAY_SIZE(items));
+	}
+	assert_true(pool_stop(pool, LONG_MS));
+	pool_free(pool);
 }
 
 struct submitter {
@@ -241,7 +282,7 @@ static void many_at_once(void **state)
 	struct pool *pool;
 
 	assert_non_null(s);
-	assert_int_equal(pool_new(4, init, log, &pool), 0);
+	assert_int_equal(pool_new(4, 0, init, log, &pool), 0);
 	for (unsigned int i = 0; i < 4; i++) {
 		s[i].pool = pool;
 		for (unsigned int n = 0; n < ARRAY_SIZE(s[i].items); n++)
@@ -269,6 +310,7 @@ int main(void)
 		TEST(no_thread_can_start),
 		TEST(second_thread_cannot_start),
 		TEST(stop_does_not_wait_for_ever),
+		TEST(idle_threads_end),
 		TEST(many_at_once),
 	};
 

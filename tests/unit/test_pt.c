@@ -192,6 +192,69 @@ static void bad_memory(void **state)
 	ptf_stop(&f);
 }
 
+/* Bytes of a file that are in the page cache, page by page. */
+static bool is_cached(int fd, size_t size, size_t at)
+{
+	void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	unsigned char vec[1];
+	bool cached;
+
+	assert_true(map != MAP_FAILED);
+	assert_int_equal(mincore((char *)map + at, 4096, vec), 0);
+	cached = vec[0] & 1;
+	munmap(map, size);
+	return cached;
+}
+
+/* A thread that must not wait reads what is in the page cache, and nothing where a page is missing. */
+static void read_without_waiting(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	char *text = malloc(SIZE), *buf = malloc(SIZE + 4096);
+	struct iovec byte = {.iov_base = buf, .iov_len = 1};
+	uint64_t node, fh;
+	bool can_tell;
+	struct ptf f;
+	int fd;
+
+	(void)state;
+	assert_non_null(text);
+	assert_non_null(buf);
+	for (int i = 0; i < SIZE; i++)
+		text[i] = (char)(i >> 12 ^ i);
+	ptf_start(&f, (struct pt_conf){0});
+	ptf_host_file(&f, "a", "");
+	node = ptf_node(&f, FUSE_ROOT_ID, "a");
+	fd = openat(f.root, "a", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, SIZE), SIZE);
+	assert_int_equal(ptf_open(&f, node, O_RDWR, &fh), 0);
+	can_tell = preadv2(fd, &byte, 1, 0, RWF_NOWAIT) == 1;
+	f.req.no_wait = true;
+	assert_int_equal(ptf_read(&f, node, fh, 0, buf, SIZE), SIZE);
+	assert_memory_equal(buf, text, SIZE);
+	/* At the end, which is at the border of a page. */
+	assert_int_equal(ptf_read(&f, node, fh, SIZE - 4096, buf, 8192), 4096);
+	assert_int_equal(ptf_read(&f, node, fh, SIZE, buf, 8192), 0);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+	assert_int_equal(pread(fd, buf, 4096, 0), 4096);
+	if (can_tell && !is_cached(fd, SIZE, SIZE - 4096)) {
+		assert_int_equal(ptf_read(&f, node, fh, 0, buf, SIZE), REQ_WOULD_WAIT);
+	} else {
+		print_message("the file system of %s cannot tell, or keeps it all\n", f.path);
+		assert_int_equal(ptf_read(&f, node, fh, 0, buf, SIZE), SIZE);
+	}
+	f.req.no_wait = false;
+	assert_int_equal(ptf_read(&f, node, fh, 0, buf, SIZE + 4096), SIZE);
+	assert_memory_equal(buf, text, SIZE);
+	close(fd);
+	ptf_stop(&f);
+	free(text);
+	free(buf);
+}
+
 static void handles_are_bound(void **state)
 {
 	struct fuse_open_in in = {.flags = O_RDONLY};
@@ -849,6 +912,7 @@ int main(void)
 		cmocka_unit_test(append),
 		cmocka_unit_test(many_segments),
 		cmocka_unit_test(bad_memory),
+		cmocka_unit_test(read_without_waiting),
 		cmocka_unit_test(handles_are_bound),
 		cmocka_unit_test(special_files),
 		cmocka_unit_test(links),

@@ -103,6 +103,21 @@ static void names(struct ptf *f)
 	COUNT(0, pt_ops.forget(f->pt, a, 1));
 }
 
+/* Reads on a thread that must not wait. @fh: of a file with less than a page. */
+static void no_waiting(struct ptf *f, uint64_t node, uint64_t fh)
+{
+	static char buf[8192];
+
+	f->req.no_wait = true;
+	/* Where the file system cannot say, one call finds out. */
+	ptf_read(f, node, fh, 0, buf, sizeof(buf));
+	COUNT(1, ptf_read(f, node, fh, 0, buf, 4));
+	COUNT(1, ptf_read(f, node, fh, 0, buf, sizeof(buf)));
+	COUNT(1, ptf_write(f, node, fh, 0, buf, 4, O_RDWR, 0));
+	COUNT(0, ptf_write(f, node, fh, 0, buf, 4, O_RDWR | O_DSYNC, 0));
+	f->req.no_wait = false;
+}
+
 static void files(struct ptf *f)
 {
 	struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = 0600};
@@ -118,7 +133,9 @@ static void files(struct ptf *f)
 	ptf_getattr(f, a, NULL);
 	COUNT(1, ptf_open(f, a, O_RDWR, &fh));
 	COUNT(1, ptf_read(f, a, fh, 0, buf, 4));
+	COUNT(1, ptf_read(f, a, fh, 0, buf, sizeof(buf)));
 	COUNT(1, ptf_write(f, a, fh, 0, buf, 4, O_RDWR, 0));
+	no_waiting(f, a, fh);
 	COUNT(geteuid() == 0 ? 3 : 1,
 	      ptf_write(f, a, fh, 0, buf, 4, O_RDWR, FUSE_WRITE_KILL_SUIDGID));
 	COUNT(1, pt_ops.fsync(&f->req, a, fh, true));

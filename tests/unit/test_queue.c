@@ -245,7 +245,7 @@ static struct bench *bench_new(unsigned int pool_size, unsigned int drain_ms)
 	sem_init(&b->be.at_gate, 0, 0);
 	assert_int_equal(session_init(&b->se, &ops, &b->be), 0);
 	if (pool_size)
-		assert_int_equal(pool_new(pool_size, NULL, NULL, &b->pool), 0);
+		assert_int_equal(pool_new(pool_size, 0, NULL, NULL, &b->pool), 0);
 	conf.pool = b->pool;
 	assert_int_equal(queues_new(&conf, &b->qs), 0);
 	assert_int_equal(vu_dev_new(&dev_conf, &b->dev), 0);
