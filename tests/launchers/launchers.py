@@ -22,6 +22,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import resource
 import select
 import shutil
@@ -37,6 +38,7 @@ USER = 65534  # the plain user: one that has a name, for newuidmap(1)
 READY = b"Waiting for vhost-user socket connection"
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE = {"mnt": 0x20000, "user": 0x10000000, "pid": 0x20000000, "net": 0x40000000}
+MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MNT_DETACH = 0x1000, 0x4000, 0x40000, 0x80000, 2
 PR_SET_CHILD_SUBREAPER, PR_CAPBSET_DROP = 36, 24
 CAPS = ["chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
         "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
@@ -146,6 +148,17 @@ def version(play):
     check(run.stdout.startswith(b"virtiofsd ") and not run.stderr, f"--version: {run.stdout} {run.stderr}")
 
 
+def system_log(play):
+    """Somebody listens at /dev/log, as a system's own log does."""
+    dev = play.dir / "dev"
+    dev.mkdir()
+    (dev / "null").touch()
+    play.bind("/dev/null", dev / "null")
+    play.syslog = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    play.syslog.bind(str(dev / "log"))
+    play.bind(dev, "/dev")
+
+
 def kvm_group(play):
     """The group kvm exists, for us alone."""
     play.replace("/etc/group", "root:x:0:\nkvm:x:4242:\n")
@@ -161,7 +174,8 @@ SQUASH = "squash-guest:0:107:4294967295"
 
 ROWS = [
     Row("kata-go", "--syslog --cache=auto --shared-dir={share} --fd=3 --thread-pool-size=1 --announce-submounts --xattr",
-        fd=3, queued=True, spaces=("net",), path=KATA + "/shared", share=(0o700, 0), ends=("SIGKILL", "hangup")),
+        fd=3, queued=True, spaces=("net",), path=KATA + "/shared", share=(0o700, 0), before=system_log,
+        ends=("SIGKILL", "hangup")),
     Row("kata-rs", "--socket-path {sock} --shared-dir {share} --cache auto --thread-pool-size=1 -o announce_submounts",
         stdio="pipe", ready="line", spaces=("net",), path=KATA + "/ro", ends=("epipe", "SIGKILL", "SIGTERM")),
     Row("kata-rs-loud", "--socket-path {sock} --shared-dir {share} --cache auto --thread-pool-size=1 -o announce_submounts",
@@ -182,7 +196,7 @@ ROWS = [
     Row("podman", "--sandbox none --socket-path {sock} --shared-dir . --seccomp=none", users=("root", "user"),
         env=PATH | {"RUST_LOG": "info,virtiofsd=debug"}, cwd="share", share=(0o777, 0), guest=(USER, USER),
         host=(USER, USER), sees=(USER, USER), stdio="pipe", ready="socket", umask=0o777,
-        ends=("hangup", "SIGTERM", "SIGKILL")),
+        ends=("hangup", "epipe", "SIGTERM", "SIGKILL")),
     Row("incus", "--fd=3 --cache=metadata --shared-dir={share} --translate-uid=map:0:100000:65536 "
         "--translate-uid=forbid-guest:65536:0 --translate-gid=map:0:100000:65536 --translate-gid=forbid-guest:65536:0",
         fd=3, queued=True, stdio="file", before=capabilities, share=(0o777, 0), guest=(5, 6), sees=(5, 6),
@@ -200,7 +214,7 @@ ROWS = [
         stdio="pipe", ready="socket", before=kvm_group, who=(USER, 4242), mode=0o770, tag="store", readonly=True,
         share=(0o755, 0)),
     Row("proxmox", "--fd={fd} --shared-dir={share} --xattr --posix-acl --announce-submounts --allow-direct-io "
-        "--cache=auto --syslog", fd=11, queued=True, detach=True, ends=("hangup", "SIGTERM")),
+        "--cache=auto --syslog", fd=11, queued=True, detach=True, before=system_log, ends=("hangup", "SIGTERM")),
     Row("vmspawn", "--shared-dir {share} --xattr --fd 3 --no-announce-submounts --translate-uid map:0:100000:65536",
         fd=3, queued=True, stdio="journal", env=PATH | {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "virtiofs"},
         share=(0o755, 100000), sees=(0, 0), host=(100000, 0), ends=("SIGTERM", "hangup")),
@@ -238,7 +252,7 @@ class Play:
         self.run.mkdir()
         self.sock = self.run / "vfs.sock"
         self.share = self.dir / row.path
-        self.listener = self.pid = self.guest = self.cgroup = None
+        self.listener = self.syslog = self.pid = self.guest = self.cgroup = None
         self.out = self.log = b""
         self.reader = None
         self.family = set()
@@ -254,17 +268,21 @@ class Play:
             os.setgid(USER)
             os.setuid(USER)
 
-    def replace(self, path, text):
-        """Another text is in this file, in our mount namespace."""
+    def bind(self, what, where):
+        """In our mount namespace."""
         if not self.bound:
             libc("unshare", CLONE["mnt"])
-            libc("mount", None, b"/", None, 0x4000 | 0x40000, None)  # MS_REC | MS_PRIVATE
-        copy = self.dir / f"file{len(self.bound)}"
-        copy.write_text(text)
+            libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+        libc("mount", str(what).encode(), str(where).encode(), None, MS_BIND | MS_REC, None)
+        self.bound.append(where)
+
+    def replace(self, path, text):
+        """Another text is in this file."""
         if not os.path.exists(path):
             raise Unplayable(f"there is no {path}")
-        libc("mount", str(copy).encode(), path.encode(), None, 4096, None)  # MS_BIND
-        self.bound.append(path)
+        copy = self.dir / f"file{len(self.bound)}"
+        copy.write_text(text)
+        self.bind(copy, path)
 
     def prepare(self):
         mode, owner = self.row.share
@@ -368,7 +386,7 @@ class Play:
             os.setgid(0)
             os.setuid(0)
         if "mnt" in row.spaces:
-            libc("mount", None, b"/", None, 0x4000 | 0x80000, None)  # MS_REC | MS_SLAVE
+            libc("mount", None, b"/", None, MS_REC | MS_SLAVE, None)
         for cap in CAPS if row.caps is not None else ():
             if cap not in row.caps:
                 libc("prctl", PR_CAPBSET_DROP, CAPS.index(cap), 0, 0, 0)
@@ -623,6 +641,8 @@ class Play:
 
     def check_log(self):
         text = self.said()
+        if self.syslog:
+            self.check_syslog()
         try:
             text.decode()
         except UnicodeDecodeError as error:
@@ -638,6 +658,23 @@ class Play:
             for line in text.splitlines():
                 check(line[:1] == b"<" and line[2:3] == b">" and line[1:2] in b"34567" and b"Z " not in line[:30],
                       f"not a line for the journal: {line}")
+
+    def check_syslog(self):
+        """A datagram a line: priority, time, name and number of the process that was started."""
+        self.syslog.setblocking(False)
+        lines = []
+        try:
+            while True:
+                lines.append(self.syslog.recv(2048).decode())
+        except BlockingIOError:
+            pass
+        for line in lines:
+            check(re.match(r"<\d+>\w{3} [ \d]\d \d\d:\d\d:\d\d virtiofsd\[%d\]: [^\n]+$" % self.pid, line),
+                  f"not a line for the system log: {line}")
+        ready = [line for line in lines if READY.decode() in line]
+        check(len(ready) == 1, f"the system log has {lines}")
+        if self.end != "SIGKILL":
+            check("ending: " in lines[-1], f"the system log has not heard of the end: {lines}")
 
     def again(self):
         """After SIGKILL another one takes the path over."""
@@ -687,15 +724,15 @@ class Play:
         for pid in self.find_family() if self.pid else ():
             if self.alive(pid):
                 os.kill(pid, signal.SIGKILL)
-        for fd in (self.reader, self.listener and self.listener.detach()):
+        for fd in (self.reader, self.listener and self.listener.detach(), self.syslog and self.syslog.detach()):
             if fd is not None:
                 os.close(fd)
         self.reader = None
         if self.cgroup:
             until(lambda: not (self.cgroup / "cgroup.procs").read_text(), "the group becomes empty")
             self.cgroup.rmdir()
-        for path in self.bound:
-            libc("umount2", path.encode(), 2)
+        for path in reversed(self.bound):
+            libc("umount2", str(path).encode(), MNT_DETACH)
         if mine:
             shutil.rmtree(self.dir)
 
