@@ -45,8 +45,9 @@ int mounts_user_ns(void)
 	char uids[32], gids[32];
 	int r;
 
-	snprintf(uids, sizeof(uids), "0 %u 1\n", (unsigned int)geteuid());
-	snprintf(gids, sizeof(gids), "0 %u 1\n", (unsigned int)getegid());
+	/* By the same numbers: the guest's user of this number is the one who may do something here. */
+	snprintf(uids, sizeof(uids), "%u %u 1\n", geteuid(), geteuid());
+	snprintf(gids, sizeof(gids), "%u %u 1\n", getegid(), getegid());
 	if (unshare(CLONE_NEWUSER) < 0)
 		return -errno;
 	r = write_file("/proc/self/setgroups", "deny");

@@ -7,7 +7,7 @@
 
 /* All: single-threaded process, in this order, 0 or -errno. */
 
-/** mounts_user_ns() - a user namespace in which this user is root, alone: for the unprivileged. */
+/** mounts_user_ns() - a user namespace with this user alone, whose number stays. For the unprivileged. */
 int mounts_user_ns(void);
 
 /** mounts_pid_ns() - the next child is pid 1 of a pid namespace. */

@@ -206,7 +206,7 @@ if setpriv --reuid=65534 --regid=65534 --clear-groups unshare -U true 2>/dev/nul
 	has NSpid "$inner	1"
 	has CapBnd 0000000000000000
 	has NoNewPrivs 1
-	[ "$(tr -s ' ' <"/proc/$inner/uid_map")" = " 0 65534 1" ] || fail "$mode: $(cat "/proc/$inner/uid_map")"
+	[ "$(tr -s ' ' <"/proc/$inner/uid_map")" = " 65534 65534 1" ] || fail "$mode: $(cat "/proc/$inner/uid_map")"
 	[ "$(ls "/proc/$inner/root/")" = "$(ls share)" ] || fail "$mode: root: $(ls "/proc/$inner/root/")"
 	stop
 	[ ! -e run/s ] && [ ! -e run/s.pid ] || fail "$mode: files stay behind"

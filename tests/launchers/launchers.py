@@ -34,7 +34,7 @@ import tempfile
 import time
 
 WAIT = 30
-USER = 65534  # the plain user: one that has a name, for newuidmap(1)
+USER = 4321  # the plain user
 READY = b"Waiting for vhost-user socket connection"
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE = {"mnt": 0x20000, "user": 0x10000000, "pid": 0x20000000, "net": 0x40000000}
@@ -165,8 +165,10 @@ def kvm_group(play):
 
 
 def sub_ids(play):
-    play.replace("/etc/subuid", f"nobody:300000:65536\n{USER}:300000:65536\n")
-    play.replace("/etc/subgid", f"nobody:300000:65536\n{USER}:300000:65536\n")
+    """The plain user has a name, and other users and groups to give away."""
+    play.replace("/etc/passwd", f"root:x:0:0::/root:/bin/sh\nplain:x:{USER}:{USER}::/:/bin/sh\n")
+    play.replace("/etc/subuid", "plain:300000:65536\n")
+    play.replace("/etc/subgid", "plain:300000:65536\n")
 
 
 KATA = "run/kata-containers/shared/sandboxes/0123abcd"
@@ -204,7 +206,8 @@ ROWS = [
     Row("incus-acl", "--fd=3 --cache=never --shared-dir={share} --posix-acl=auto", fd=3, queued=True, stdio="file",
         before=capabilities, ends=("SIGKILL",)),
     Row("cloud-hypervisor", "--shared-dir {share} --socket-path {sock} --cache never --tag myfs", users=("root", "user"),
-        stdio="pipe", ready="socket", tag="myfs", umask=0o077, ends=("hangup", "SIGTERM")),
+        stdio="pipe", ready="socket", tag="myfs", umask=0o077, share=(0o777, 0), guest=(USER, USER), host=(USER, USER),
+        sees=(USER, USER), ends=("hangup", "SIGTERM")),
     Row("microvm.nix", "--socket-path={sock} --socket-group=kvm --shared-dir={share} --rlimit-nofile {nofile} "
         "--thread-pool-size 2 --posix-acl --xattr --cache=auto --inode-file-handles=prefer --tag=store",
         stdio="pipe", ready="socket", before=kvm_group, who=(USER, 4242), mode=0o770, tag="store", umask=0o777,
@@ -566,9 +569,9 @@ class Play:
         sees = tuple(int(n) for n in self.ask("work done").split())
         st = (self.share / "done").stat()
         check(st.st_size == 100000, f"the file has {st.st_size} bytes on the host")
-        # In a user namespace the daemon's user is root.
+        # What root makes in the guest is a plain user's, if the daemon is his.
         plain = (USER, USER) if self.user else (0, 0)
-        host, seen = self.row.host or plain, self.row.sees or (plain if "--sandbox none" in self.row.argv else (0, 0))
+        host, seen = self.row.host or plain, self.row.sees or ((0, 0) if "--uid-map" in self.row.argv else plain)
         check((st.st_uid, st.st_gid) == host, f"the file is {st.st_uid}:{st.st_gid}'s on the host")
         check(sees == seen, f"the file is {sees}'s to the guest")
 
