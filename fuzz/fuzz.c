@@ -24,7 +24,7 @@
 #include "parse.h"
 #include "util.h"
 
-#define FDS_LOOKED_AT 256
+#define FDS_LOOKED_AT 128
 
 uint8_t feed_u8(struct feed *f)
 {
@@ -122,22 +122,28 @@ void fuzz_fail(const char *cond, const char *file, int line)
 	abort();
 }
 
-int fuzz_lowest_fd(void)
-{
-	int fd = fcntl(0, F_DUPFD, 0);
+static bool was_open[FDS_LOOKED_AT];
 
-	MUST(fd >= 0);
-	close(fd);
-	return fd;
+void fuzz_note_fds(void)
+{
+	for (int i = 0; i < FDS_LOOKED_AT; i++)
+		was_open[i] = fcntl(i, F_GETFD) >= 0;
 }
 
-unsigned int fuzz_fds_above(int fd)
+void fuzz_check_fds(void)
 {
-	unsigned int n = 0;
+	char path[32], to[128];
 
-	for (int i = fd; i < fd + FDS_LOOKED_AT; i++)
-		n += fcntl(i, F_GETFD) >= 0;
-	return n;
+	for (int i = 0; i < FDS_LOOKED_AT; i++) {
+		ssize_t len;
+
+		if ((fcntl(i, F_GETFD) >= 0) == was_open[i])
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", i);
+		len = readlink(path, to, sizeof(to));
+		fprintf(stderr, "\ndescriptor %d: %.*s\n", i, (int)MAX(len, 0), to);
+		MUST(!"descriptors are left, or missing");
+	}
 }
 
 static void limit_cpu(const char *text)

@@ -47,9 +47,9 @@ char *feed_text(struct feed *f, char end, size_t max);
 
 _Noreturn void fuzz_fail(const char *cond, const char *file, int line);
 
-/** fuzz_lowest_fd(), fuzz_fds_above() - the lowest descriptor that is free; those in use from it on. */
-int fuzz_lowest_fd(void);
-unsigned int fuzz_fds_above(int fd);
+/** fuzz_note_fds(), fuzz_check_fds() - the second: the same descriptors are open as at the first. */
+void fuzz_note_fds(void);
+void fuzz_check_fds(void);
 
 /* Each target has these two: what is made once, and one input. */
 void target_init(void);
