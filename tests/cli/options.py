@@ -94,6 +94,9 @@ def check_row(name, letter, legacy, arg, kind, values, texts):
 
 def main():
     shown = subprocess.run([daemon, "--help"], check=True, capture_output=True, text=True).stdout
+    want(max(map(len, shown.splitlines())) < 80, "--help is too wide for a terminal")
+    # A paragraph a line.
+    shown = re.sub(r"\n {20,}", " ", shown)
     manual = {name: (arg, body) for name, arg, body in man_options()}
     # The tests that start the daemon, but for the one of lines that are refused.
     run = text_of("tests/proto/*.c", "tests/guest/t/*", "tests/guest/lib/*", "tests/diff/*.sh",

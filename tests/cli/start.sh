@@ -136,6 +136,16 @@ for mode in "${modes[@]}"; do
 	[ -S s ] || fail "$mode: no stale socket to test with"
 	start --socket-path s $box
 
+	# The service inside is killed: what was started tells of it and ends, and leaves nothing either.
+	inner=$(pgrep -P $pid)
+	if [ -n "$inner" ]; then
+		kill -SEGV "$inner"
+		ends 139 "$mode, service killed"
+		gone "$mode, service killed"
+		[ "$(grep -c "ERROR the service was killed by signal 11" log)" = 1 ] || fail "$mode: service killed: $(cat log)"
+		start --socket-path s $box
+	fi
+
 	# In use: the second one does not start, and the first is not disturbed.
 	timeout 20 "$BIN" --shared-dir share --socket-path s $box 2>second </dev/null
 	[ $? = 1 ] || fail "$mode: a second daemon starts on the same socket"
