@@ -347,6 +347,7 @@ static int begin(struct life *life, const struct options *o)
 	struct queues_conf queues_conf = {.se = &life->se,
 					  .max = VU_QUEUES_MAX,
 					  .max_pending = o->max_pending,
+					  .poll_us = o->poll_us,
 					  .pool_first = o->thread_pool_size > 0,
 					  .drain_ms = DRAIN_SECONDS * 1000};
 	int r = queues_new(&queues_conf, &life->queues);

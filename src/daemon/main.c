@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,11 @@
 
 #define EXIT_USAGE     2 /* the command line is wrong */
 #define NOFILE_DEFAULT 1000000u
+/*
+ * What it saves is the way from one CPU to another and back, 100 us and more on virtual machines; what it
+ * can cost each time is this. Twice as long brings a tenth more.
+ */
+#define POLL_US_DEFAULT 20u
 
 /* Descriptors 0 to 2 must be taken, lest a socket become stderr. */
 static void open_stdio(void)
@@ -79,6 +85,16 @@ static uint64_t nr_open(void)
 		fclose(f);
 	}
 	return parse_u64(buf, NOFILE_DEFAULT, &n) == 0 ? n : NOFILE_DEFAULT;
+}
+
+/* Where there is one CPU only, nothing can come while we look for it. */
+static unsigned int default_poll_us(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1)
+		return 0;
+	return POLL_US_DEFAULT;
 }
 
 /* Room for the guest's open files. A default that is not allowed is no error. */
@@ -271,6 +287,8 @@ int main(int argc, char *argv[])
 		print_capabilities();
 		r = 0;
 	} else {
+		if (!o.poll_us_set)
+			o.poll_us = default_poll_us();
 		r = run(&o);
 	}
 	options_done(&o);

@@ -17,6 +17,7 @@
 #define OPTIONS_NOFILE_MAX 0x7fffffffu
 #define OPTIONS_INODES_MAX (64u << 20)
 #define OPTIONS_FILES_MAX  (1u << 20)
+#define OPTIONS_POLL_MAX   10000u
 #define OPTIONS_MAPS_MAX   100u
 #define OPTIONS_TAG_MAX    36u
 #define OPTIONS_WINDOW_MIN (UINT64_C(2) << 20)
@@ -78,6 +79,8 @@ struct options_maps {
  *                      have to.
  * @max_inodes, @max_open_files, @max_write, @max_pending: what a guest may have at a time; 0 = the
  *                      default.
+ * @poll_us:            how long a queue looks for more before it sleeps; with @poll_us_set false, the
+ *                      default.
  * @relisten:           serve one front-end after the other.
  * @dax_window:         bytes of the DAX window; 0 = there is none.
  * @dax:                files that a guest uses through it unless its mount says otherwise.
@@ -106,7 +109,9 @@ struct options {
 	unsigned int max_open_files;
 	unsigned int max_write;
 	unsigned int max_pending;
+	unsigned int poll_us;
 	bool rlimit_nofile_set;
+	bool poll_us_set;
 	unsigned int posix_acl;
 	unsigned int security_label;
 	struct xattrmap *xattrmap;

@@ -14,6 +14,12 @@
  * front-end may change the kick descriptor while the queue is held, so the epoll set is made anew
  * after each hold. A ring without a kick descriptor is looked at every millisecond.
  *
+ * Before it sleeps, a thread that has just worked goes on looking for up to @poll_us, with kicks off: to be
+ * woken takes many times as long as a small request, and a guest that waits for one answer before it
+ * asks again is there before that. Whether it pays is found out by doing it. When nothing came, the
+ * thread leaves it the next time, then twice, then four times and so on; when something did, it does it
+ * each time. So a queue that is idle, or busy at long intervals, is not looked at for long.
+ *
  * What may wait for a disk is tried here all the same, as it mostly need not, and goes to the pool when
  * the backend finds that it has to (request.no_wait); what mostly waits goes there at once.
  *
@@ -54,7 +60,8 @@
 /* The driver sees its answers after so many at the latest, or after so many bytes of them. */
 #define BATCH_REQUESTS 64u
 #define BATCH_BYTES    (512u << 10)
-#define KICKLESS_MS    1 /* how often a ring without a kick descriptor is looked at */
+#define KICKLESS_MS    1   /* how often a ring without a kick descriptor is looked at */
+#define SKIP_MAX       64u /* so often at most polling is left out, after it was in vain */
 #define COMPLAIN_NS    (10 * 1000000000ll) /* one line about a broken ring at most this often */
 
 /**
@@ -72,6 +79,8 @@
  * @complained: the ring's being broken was told. Owner.
  * @complained_at: when that was told last. Owner.
  * @batch_bytes: bytes answered since the last flush. Owner.
+ * @pushed: requests that were given back, ever. Owner.
+ * @skip, @skips: how often polling is still to be left out; how often it was after the last failure. Owner.
  * @epfd:   the thread's own.
  * @timeout: of its sleep, in ms. The thread's own.
  */
@@ -94,6 +103,9 @@ struct queue {
 	bool complained;
 	int64_t complained_at;
 	size_t batch_bytes;
+	uint64_t pushed;
+	unsigned int skip;
+	unsigned int skips;
 	int epfd;
 	int timeout;
 };
@@ -140,6 +152,7 @@ static void push(struct queue *q, struct queue_req *r)
 
 	vq_push(vq, &r->chain, (uint32_t)r->used, r->gm ? r->gm : vq->gm);
 	q->batch_bytes += r->used;
+	q->pushed++;
 	if (r->gm)
 		come_back(q, r);
 	slab_put(r);
@@ -344,12 +357,40 @@ static enum batch batch(struct queue *q)
 	return BATCH_MORE;
 }
 
+/*
+ * The ring is empty: whether to look again at once. @worked: it was not the last time. @until: when
+ * looking ends; 0 = it has not begun.
+ */
+static bool look_again(struct queue *q, bool worked, int64_t *until)
+{
+	const int64_t poll_ns = q->qs->conf.poll_us * 1000ll;
+
+	if (worked) {
+		if (*until)
+			q->skips = 0;
+		else if (!poll_ns || (q->skip && q->skip--))
+			return false;
+		*until = now_ns() + poll_ns;
+	} else if (!*until) {
+		return false;
+	} else if (now_ns() >= *until) {
+		*until = 0;
+		q->skips = MIN(MAX(q->skips * 2, 1u), SKIP_MAX);
+		q->skip = q->skips;
+		return false;
+	}
+	cpu_relax();
+	return true;
+}
+
 /* By the thread, as the owner. Returns whether to come again instead of sleeping. */
 static bool serve(struct queue *q)
 {
 	bool kicks_off = false;
+	int64_t until = 0;
 
 	for (;;) {
+		uint64_t before = q->pushed;
 		enum batch end = BATCH_STUCK;
 		struct vq *vq;
 
@@ -371,7 +412,7 @@ static bool serve(struct queue *q)
 			return true;
 		if (end == BATCH_STUCK)
 			return false;
-		if (end == BATCH_EMPTY) {
+		if (end == BATCH_EMPTY && !look_again(q, q->pushed != before, &until)) {
 			if (!vq_kicks_on(vq))
 				return false;
 			kicks_off = false;

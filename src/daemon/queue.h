@@ -19,6 +19,7 @@ struct vu_vring;
  * @max:  queues at most, hiprio included.
  * @max_pending: requests of a queue that are on their way at most: until one comes back no more are
  *        taken from the ring. 0 = as many as the ring has descriptors.
+ * @poll_us: how long a queue that was busy looks for more before it sleeps, if that has paid; 0 = not at all.
  * @drain_ms: how long queues_stop() waits for requests that are elsewhere.
  */
 struct queues_conf {
@@ -28,6 +29,7 @@ struct queues_conf {
 	unsigned int max;
 	unsigned int max_pending;
 	unsigned int drain_ms;
+	unsigned int poll_us;
 	bool pool_first;
 };
 

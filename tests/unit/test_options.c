@@ -167,7 +167,8 @@ static void every_option(void **state)
 	good(&o, "virtiofsd --shared-dir /s --socket-path /r/x.sock --tag t --cache never "
 		 "--sandbox chroot --readonly --xattr --thread-pool-size 4 --no-announce-submounts "
 		 "--rlimit-nofile 0 --log-level trace --syslog --relisten "
-		 "--max-inodes 1000 --max-open-files 100 --max-write 65536 --max-pending 8");
+		 "--max-inodes 1000 --max-open-files 100 --max-write 65536 --max-pending 8 "
+		 "--poll-us 0");
 	assert_string_equal(o.shared_dir, "/s");
 	assert_string_equal(o.socket_path, "/r/x.sock");
 	assert_int_equal(o.fd, -1);
@@ -187,6 +188,8 @@ static void every_option(void **state)
 	assert_int_equal(o.max_open_files, 100);
 	assert_int_equal(o.max_write, 65536);
 	assert_int_equal(o.max_pending, 8);
+	assert_true(o.poll_us_set);
+	assert_int_equal(o.poll_us, 0);
 	options_done(&o);
 }
 

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -230,12 +231,14 @@ static void *control(void *arg)
 	return NULL;
 }
 
-static struct bench *bench_new(unsigned int pool_size, unsigned int drain_ms)
+static struct bench *bench_polling(unsigned int pool_size, unsigned int drain_ms,
+				   unsigned int poll_us)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	struct vu_dev_conf dev_conf = {
 		.ops = &dev_ops, .owner = b, .max_queues = RINGS, .num_request_queues = RINGS - 1};
-	struct queues_conf conf = {.se = &b->se, .max = RINGS, .drain_ms = drain_ms};
+	struct queues_conf conf = {
+		.se = &b->se, .max = RINGS, .drain_ms = drain_ms, .poll_us = poll_us};
 	struct vuf_conf vuf_conf = {.rings = RINGS, .ring_size = 64};
 	struct fuse_init_out out;
 	int sv[2];
@@ -257,6 +260,11 @@ static struct bench *bench_new(unsigned int pool_size, unsigned int drain_ms)
 	assert_int_equal(vuf_bring_up(b->v), 0);
 	assert_int_equal(vuf_fuse_init(b->v, 38, 0, &out), 0);
 	return b;
+}
+
+static struct bench *bench_new(unsigned int pool_size, unsigned int drain_ms)
+{
+	return bench_polling(pool_size, drain_ms, 0);
 }
 
 static void bench_free(struct bench *b)
@@ -423,12 +431,11 @@ static void all_kinds(void **state)
 }
 
 /* The control thread changes things all the time while four rings are busy. */
-static void changes_under_load(void **state)
+static void change_under_load(unsigned int poll_us)
 {
-	struct bench *b = bench_new(2, DRAIN_LONG);
+	struct bench *b = bench_polling(2, DRAIN_LONG, poll_us);
 	struct load l[RINGS - 1];
 
-	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(l); i++)
 		load_start(&l[i], b, i + 1);
 	for (unsigned int n = 0; n < 150; n++) {
@@ -441,6 +448,40 @@ static void changes_under_load(void **state)
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(l); i++)
 		load_end(&l[i]);
+	bench_free(b);
+}
+
+static void changes_under_load(void **state)
+{
+	(void)state;
+	change_under_load(0);
+	change_under_load(200);
+}
+
+/* A queue that was busy looks for more without being kicked, but not for ever. */
+static void polls(void **state)
+{
+	struct bench *b = bench_polling(0, DRAIN_LONG, 10000);
+	struct timespec from, to;
+	unsigned int seen = 0;
+
+	(void)state;
+	for (unsigned int n = 0; n < 2000 && seen < 10; n++) {
+		struct vuf_req *q = make(b, FUSE_GETATTR, 3);
+
+		call(b, 1, FUSE_GETATTR, 3);
+		assert_int_equal(vuf_req_submit(q, &b->v->ring[1]), 0);
+		/* Long after it was done, and yet it asks for no kick. */
+		usleep(500);
+		seen += !vuf_ring_kick(&b->v->ring[1]);
+		finish(b, 1, q);
+	}
+	assert_int_equal(seen, 10);
+	usleep(100000);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	usleep(300000);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	assert_true((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 < 100);
 	bench_free(b);
 }
 
@@ -620,10 +661,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_kinds),           cmocka_unit_test(changes_under_load),
-		cmocka_unit_test(restarts_under_load), cmocka_unit_test(stalled_in_pool),
-		cmocka_unit_test(stop_waits),          cmocka_unit_test(stop_gives_up),
-		cmocka_unit_test(stop_runs_exclusive), cmocka_unit_test(broken_ring),
-		cmocka_unit_test(hangup_under_load),   cmocka_unit_test(reset_under_load),
+		cmocka_unit_test(restarts_under_load), cmocka_unit_test(polls),
+		cmocka_unit_test(stalled_in_pool),     cmocka_unit_test(stop_waits),
+		cmocka_unit_test(stop_gives_up),       cmocka_unit_test(stop_runs_exclusive),
+		cmocka_unit_test(broken_ring),         cmocka_unit_test(hangup_under_load),
+		cmocka_unit_test(reset_under_load),
 	};
 
 	log_init(LOG_LEVEL_OFF, LOG_SINK_STDERR);
