@@ -4,11 +4,12 @@
  * Theory of operation
  *
  * A page of a shared file that was truncated, or a huge page that there is none of any more, raises
- * SIGBUS in the thread that touches it; a write to one that is mapped for reading raises SIGSEGV. The handler looks whether the address is in guarded memory, maps
- * a private page of zeroes there, counts the hit for this thread, and returns: the access is made
- * again and succeeds. So every access ends, by whatever thread and in whatever instruction, and who has
- * to know looks at guard_hits(). Only the first to touch a page has that hit; the page is written down
- * before it is replaced, so that others who share it can ask, too (guard_age(), guard_gone()). Anything else that raises either ends the process as ever.
+ * SIGBUS in the thread that touches it; a write to one that is mapped for reading raises SIGSEGV. The
+ * handler looks whether the address is in guarded memory, maps a private page of zeroes there, counts the hit
+ * for this thread, and returns: the access is made again and succeeds. So every access ends, by whatever
+ * thread and in whatever instruction, and who has to know looks at guard_hits(). Only the first to touch a page has that hit; the page is written down
+ * before it is replaced, so that others who share it can ask, too (guard_age(), guard_gone()). Anything else
+ * that raises either ends the process as ever.
  *
  * Why that is safe. The signal is synchronous: it comes between two instructions of the thread that made
  * the access, which is in the midst of a copy or a load, never in the allocator or a lock. The handler
@@ -36,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 #include "guard.h"
 #include "util.h"
@@ -123,23 +125,42 @@ static bool bridge(const struct place *p, uintptr_t at)
 	return replace(p->base, p->len);
 }
 
+/*
+ * The signal is not for us: what it would have done without us. If that is the end, it comes without a
+ * system call, for a filter may not let one pass that changes what a signal does: the kernel ends a thread
+ * whose access raises a signal that it blocks.
+ */
+static void pass_on(int sig, const siginfo_t *info, ucontext_t *context)
+{
+	const struct sigaction *old = sig == SIGBUS ? &old_bus : &old_segv;
+	volatile uintptr_t nowhere = 1; /* nothing is mapped there */
+
+	if ((old->sa_flags & SA_SIGINFO) || old->sa_handler != SIG_DFL) {
+		/* The access is made again, or the signal is sent again. */
+		sigaction(sig, old, NULL);
+		if (info->si_code <= 0)
+			raise(sig);
+	} else if (info->si_code > 0) {
+		sigaddset(&context->uc_sigmask, sig);
+	} else {
+		/* Sent by kill(2): there is no access. SIGBUS becomes SIGSEGV by this one. */
+		*(volatile char *)nowhere = 0;
+	}
+}
+
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	uintptr_t at = (uintptr_t)info->si_addr;
 	int saved = errno;
 	struct place p;
 
-	(void)context;
 	/* Above 0: the kernel says so, about an address; not a process by kill(2). */
 	if (info->si_code > 0 && find(at, &p) && bridge(&p, at - (at - p.base) % p.page)) {
 		guard_count = guard_count + 1;
 		errno = saved;
 		return;
 	}
-	/* As if we had not taken it: the access is made again, or the signal is sent again. */
-	sigaction(sig, sig == SIGBUS ? &old_bus : &old_segv, NULL);
-	if (info->si_code <= 0)
-		raise(sig);
+	pass_on(sig, info, context);
 	errno = saved;
 }
 

@@ -139,10 +139,10 @@ for mode in "${modes[@]}"; do
 	# The service inside is killed: what was started tells of it and ends, and leaves nothing either.
 	inner=$(pgrep -P $pid)
 	if [ -n "$inner" ]; then
-		kill -SEGV "$inner"
-		ends 139 "$mode, service killed"
+		kill -KILL "$inner"
+		ends 137 "$mode, service killed"
 		gone "$mode, service killed"
-		[ "$(grep -c "ERROR the service was killed by signal 11" log)" = 1 ] || fail "$mode: service killed: $(cat log)"
+		[ "$(grep -c "ERROR the service was killed by signal 9" log)" = 1 ] || fail "$mode: service killed: $(cat log)"
 		start --socket-path s $box
 	fi
 

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <linux/memfd.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -271,10 +273,24 @@ static void be_sent_one(void)
 	raise(SIGBUS);
 }
 
+static void be_sent_the_other(void)
+{
+	raise(SIGSEGV);
+}
+
 static void touch_nothing(void)
 {
 	volatile uint8_t *at = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	*at = 1;
+}
+
+/* A filter of system calls ends the thread with another signal if it makes one but read and write. */
+static void touch_nothing_filtered(void)
+{
+	volatile uint8_t *at = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 	*at = 1;
 }
 
@@ -284,7 +300,10 @@ static void anything_else_ends_the_process(void **state)
 	assert_int_equal(status_of(touch_unguarded), SIGBUS);
 	assert_int_equal(status_of(touch_no_longer_guarded), SIGBUS);
 	assert_int_equal(status_of(touch_nothing), SIGSEGV);
-	assert_int_equal(status_of(be_sent_one), SIGBUS);
+	assert_int_equal(status_of(touch_nothing_filtered), SIGSEGV);
+	assert_int_equal(status_of(be_sent_the_other), SIGSEGV);
+	/* That has no access to end by. */
+	assert_int_equal(status_of(be_sent_one), SIGSEGV);
 }
 
 /* Memory that may only be read, because the file may: a write is lost, and known of. */
