@@ -331,6 +331,39 @@ static void raise_limits(void)
 	}
 }
 
+/* Bring all arms up, do the work, take them down. */
+static void run(const struct options *o, struct report *rp, struct arm *arms, struct files *f)
+{
+	unsigned int queues = 1;
+	int r;
+
+	for (unsigned int i = 0; i < o->nqueues; i++)
+		queues = MAX(queues, o->queues[i]);
+	for (unsigned int i = 0; i < rp->narms; i++)
+		if (arm_open(&arms[i], queues, f) < 0)
+			exit(EXIT_FAILURE);
+	if (o->inodes) {
+		r = footprint(arms, rp->narms, f, o->inodes, o->json);
+	} else {
+		for (unsigned int g = 0; g < rp->ngroups; g++)
+			run_group(rp, arms, f, g);
+		r = o->json ? report_json(rp, o->json) : 0;
+	}
+	if (r < 0)
+		die("%s: %s", o->json ? o->json : o->dir, strerror(-r));
+	for (unsigned int i = 0; i < rp->narms; i++)
+		arm_close(&arms[i]);
+}
+
+static void *array(size_t n, size_t size)
+{
+	void *p = calloc(MAX(n, 1u), size);
+
+	if (!p)
+		die("%s", strerror(ENOMEM));
+	return p;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = {
@@ -345,7 +378,6 @@ int main(int argc, char **argv)
 	};
 	struct report rp = {0};
 	struct group *groups;
-	unsigned int queues = 1;
 	struct arm *arms;
 	struct files f;
 	int r;
@@ -355,16 +387,14 @@ int main(int argc, char **argv)
 	block_sigio();
 	raise_limits();
 	rp.narms = (unsigned int)(argc - optind - 1);
-	arms = calloc(rp.narms, sizeof(*arms));
-	groups = calloc(GROUPS_MAX, sizeof(*groups));
-	rp.ngroups = groups ? make_groups(&o, groups) : 0;
 	rp.rounds = o.rounds;
 	rp.time_ms = o.time_ms;
-	rp.results = calloc((size_t)rp.ngroups * rp.rounds * rp.narms, sizeof(*rp.results));
-	if (!arms || !groups || !rp.results)
-		die("%s", strerror(ENOMEM));
+	arms = array(rp.narms, sizeof(*arms));
+	groups = array(GROUPS_MAX, sizeof(*groups));
 	rp.arms = arms;
 	rp.groups = groups;
+	rp.ngroups = make_groups(&o, groups);
+	rp.results = array((size_t)rp.ngroups * rp.rounds * rp.narms, sizeof(*rp.results));
 	for (unsigned int i = 0; i < rp.narms; i++)
 		if (arm_parse(&arms[i], argv[optind + 1 + (int)i]) < 0)
 			die("%s: not an arm", argv[optind + 1 + (int)i]);
@@ -372,22 +402,7 @@ int main(int argc, char **argv)
 	if (r < 0)
 		die("%s: %s", o.dir, strerror(-r));
 	files_many(&f, MAX(o.inodes, 1u));
-	for (unsigned int i = 0; i < o.nqueues; i++)
-		queues = MAX(queues, o.queues[i]);
-	for (unsigned int i = 0; i < rp.narms; i++)
-		if (arm_open(&arms[i], queues, &f) < 0)
-			return EXIT_FAILURE;
-	if (o.inodes) {
-		r = footprint(arms, rp.narms, &f, o.inodes, o.json);
-	} else {
-		for (unsigned int g = 0; g < rp.ngroups; g++)
-			run_group(&rp, arms, &f, g);
-		r = o.json ? report_json(&rp, o.json) : 0;
-	}
-	if (r < 0)
-		die("%s: %s", o.json ? o.json : o.dir, strerror(-r));
-	for (unsigned int i = 0; i < rp.narms; i++)
-		arm_close(&arms[i]);
+	run(&o, &rp, arms, &f);
 	files_close(&f, !o.keep);
 	free(rp.results);
 	free(groups);

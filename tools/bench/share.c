@@ -26,15 +26,12 @@ int share_lookup(struct load *l, uint64_t parent, const char *name, struct fuse_
 	slot_name(s, name);
 	slot_reply(s, sizeof(*ret));
 	r = slot_call(l, s);
-	if (r == 0 && slot_len(s) != sizeof(*ret))
+	if (r)
+		return load_fail(l, "LOOKUP of %s: %s", name, strerror(abs(r)));
+	if (slot_len(s) != sizeof(*ret))
 		return load_fail(l, "LOOKUP of %s: an answer of %zu bytes", name, slot_len(s));
-	if (r == 0)
-		memcpy(ret, slot_payload(s), sizeof(*ret));
-	if (r == 0 && !ret->nodeid)
-		r = -ENOENT;
-	if (r < 0)
-		load_fail(l, "LOOKUP of %s: %s", name, strerror(-r));
-	return r;
+	memcpy(ret, slot_payload(s), sizeof(*ret));
+	return ret->nodeid ? 0 : load_fail(l, "LOOKUP of %s: it is not there", name);
 }
 
 int share_open(struct load *l, uint32_t opcode, uint64_t node, uint32_t flags, uint64_t *ret)
@@ -78,7 +75,7 @@ int share_release(struct load *l, uint32_t opcode, uint64_t node, uint64_t fh)
 int share_enter(struct load *l)
 {
 	struct arm *a = l->arm;
-	struct fuse_entry_out e;
+	struct fuse_entry_out e = {0};
 	int r;
 
 	if (a->root || a->kind == ARM_NULL)
@@ -103,7 +100,7 @@ int share_dir(struct load *l, unsigned int which, bool all)
 {
 	const struct bench_dir *d = &l->files->dir[which];
 	struct ids *ids = &l->arm->ids[which];
-	struct fuse_entry_out e;
+	struct fuse_entry_out e = {0};
 	int r = share_enter(l);
 
 	if (r < 0 || l->arm->kind == ARM_NULL)

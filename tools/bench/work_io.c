@@ -80,8 +80,9 @@ static int read_native(struct native *n)
 
 	for (unsigned int i = 0; i < n->batch; i++) {
 		n->at[i] = n->next++ % blocks * size;
-		n->res[i] = native_errno(pread(n->files->data_fd, n->buf + i % n->depth * size,
-					       size, (off_t)n->at[i]));
+		n->res[i] = native_errno(pread(n->files->data_fd,
+					       n->buf + (size_t)(i % n->depth) * size, size,
+					       (off_t)n->at[i]));
 	}
 	return (int)n->batch;
 }
@@ -94,7 +95,8 @@ static int read_native_check(struct native *n)
 		if (n->res[i] != (int)size)
 			return n->res[i] < 0 ? n->res[i] : -EIO;
 		if (i + n->depth >= n->batch &&
-		    !same_data(n->files, n->buf + i % n->depth * size, n->at[i], size, n->next))
+		    !same_data(n->files, n->buf + (size_t)(i % n->depth) * size, n->at[i], size,
+			       n->next))
 			return -EIO;
 	}
 	return 0;
@@ -175,7 +177,7 @@ static int write_end(struct load *l)
 		if (l->seqs[b] &&
 		    !was_written(l->files, buf, b * l->work->size, l->work->size, l->seqs[b]))
 			r = load_fail(l, "WRITE at %llu: the file has something else in it",
-				      (unsigned long long)(b * l->work->size));
+				      (unsigned long long)b * l->work->size);
 	free(buf);
 	free(l->seqs);
 	l->seqs = NULL;
@@ -185,7 +187,7 @@ static int write_end(struct load *l)
 static int write_native_begin(struct native *n)
 {
 	for (unsigned int i = 0; i < n->depth; i++)
-		memcpy(n->buf + i * n->work->size, n->files->data, n->work->size);
+		memcpy(n->buf + (size_t)i * n->work->size, n->files->data, n->work->size);
 	return 0;
 }
 
@@ -195,7 +197,7 @@ static int write_native(struct native *n)
 	uint64_t blocks = blocks_of(n->work);
 
 	for (unsigned int i = 0; i < n->batch; i++) {
-		uint8_t *buf = n->buf + i % n->depth * size;
+		uint8_t *buf = n->buf + (size_t)(i % n->depth) * size;
 
 		n->at[i] = n->next++ % blocks * size;
 		stamp_pages(buf, n->at[i], size, n->next);
