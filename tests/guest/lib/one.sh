@@ -171,7 +171,7 @@ one_verdict() { # status
 
 one_run() { # test case guest
 	local file=$HERE/t/$1.sh status timeout queues opts=() reason
-	TEST=$1 CASE=$2 GUEST=$3 TAG=culvert
+	TEST=$1 CASE=$2 GUEST=$3 TAG=$(header "$file" tag | grep . || echo culvert)
 	RUN=$(mktemp -d "$WORK/run.XXXXXX") && OWN_SHARE=$(mktemp -d "$SHARES/XXXXXX") && chmod 755 "$OWN_SHARE" || return 1
 	SHARE=${share:-$OWN_SHARE} LOG=$RUN/log KEEP=$LOGS/$1-$2-$3.log
 	rm -f "$KEEP"
