@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# A thin front of meson: `make`, `make demo`, `make check`, `make fuzz`, `make lint`, `make format`, `make install`,
-# `make dist`.
+# A thin front of meson: `make`, `make static`, `make demo`, `make check`, `make fuzz`, `make lint`, `make format`,
+# `make install`, `make dist`.
 
 BUILD ?= build
 # Where `make install` puts things, below DESTDIR.
@@ -13,14 +13,18 @@ sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 demo_shell := $(filter 1,$(SHELL))
 override SHELL := /bin/sh
 
-.PHONY: all deps demo check check-unit check-asan check-guest check-dax bench fuzz lint format install dist clean
+.PHONY: all static deps demo check check-unit check-asan check-guest check-dax bench fuzz lint format install dist clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	@scripts/deps build
-	@meson setup $(BUILD) --prefix $(prefix)
+	@meson setup $(BUILD) --prefix $(prefix) $(SETUP)
+
+# Programs that load nothing at run time, for hosts with another C library or none: build-static/src/daemon/virtiofsd.
+static:
+	@$(MAKE) --no-print-directory all BUILD=build-static SETUP=-Dstatic=true
 
 # DIR=directory to share, GUEST=uml or qemu, SHELL=1, DAEMON=another virtiofsd than the one that is built here.
 demo: $(if $(DAEMON),,all)
@@ -70,4 +74,4 @@ dist:
 	@scripts/dist
 
 clean:
-	@rm -rf $(BUILD) build-asan build-clang build-fuzz
+	@rm -rf $(BUILD) build-static build-asan build-clang build-fuzz
