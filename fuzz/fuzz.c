@@ -9,7 +9,7 @@
  *
  * With FUZZ_CPU_SECONDS in the environment a run ends after so much of processor time, the threads' of the
  * target included: libFuzzer's own limit is by the clock on the wall, which on a busy machine says
- * nothing of what was done.
+ * nothing of what was done. With FUZZ_LOG set the code under test says what it does, as it does to users.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -166,7 +166,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc;
 	(void)argv;
-	log_init(LOG_LEVEL_OFF, LOG_SINK_STDERR);
+	log_init(getenv("FUZZ_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_OFF, LOG_SINK_STDERR);
 	if (cpu)
 		limit_cpu(cpu);
 	target_init();
