@@ -14,11 +14,12 @@
  * back-end channel that is not served as it should be; from then on it counts that the daemon lives.
  *
  * Every wait here has an end, and a wait that should not come to it ends the run. The daemon never ends the
- * process itself: its _exit(2) is ours (the linker's --wrap).
+ * process itself: its _exit(2) is ours, and so is its sigwaitinfo(2) (the linker's --wrap).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,18 @@ _Noreturn void __wrap__exit(int status)
 {
 	fprintf(stderr, "\nthe daemon ends the process with status %d\n", status);
 	abort();
+}
+
+/* SIGALRM is libFuzzer's, by which it notices that an input takes too long; here, waits have their own ends. */
+int __real_sigwaitinfo(const sigset_t *set, siginfo_t *info);
+int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info);
+
+int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+	sigset_t less = *set;
+
+	sigdelset(&less, SIGALRM);
+	return __real_sigwaitinfo(&less, info);
 }
 
 /* ---- the daemon ---- */
