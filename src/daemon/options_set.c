@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "options_table.h"
 #include "parse.h"
@@ -72,7 +73,7 @@ static int set_word(struct option_parser *p, const struct option_row *row, const
 	size_t at = 0;
 
 	for (const struct option_word *w = row->words; w->name; w++) {
-		if (strcmp(w->name, value) == 0) {
+		if (strcasecmp(w->name, value) == 0) {
 			*num = w->value;
 			return 0;
 		}

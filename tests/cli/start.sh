@@ -78,7 +78,8 @@ group=$(id -G | tr ' ' '\n' | tail -n 1)
 for wanted in "$group" "$(getent group "$group" | cut -d: -f1)"; do
 	[ -n "$wanted" ] || continue
 	RUST_LOG=hyper=trace,virtiofsd=debug start --socket s --socket-group "$wanted" --sandbox none --log-level=off \
-		--migration-mode=find-paths --migration-on-error=guest-error --migration-verify-handles --migration-confirm-paths
+		--migration-mode=find-paths --migration-on-error=guest-error --migration-verify-handles \
+		--migration-confirm-paths --poll-us=50
 	[ "$(stat -c %a%F%g s)" = "770socket$group" ] || fail "--socket-group $wanted: $(stat -c %a%F%g s)"
 	[ "$(stat -c %a s.pid)" = 600 ] || fail "--socket-group $wanted: pid file: $(stat -c %a s.pid)"
 	client <<<"" || fail "--socket-group: no connection"
