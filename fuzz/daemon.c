@@ -57,7 +57,7 @@ static bool honest;  /* nothing forbidden was done: every request must be answer
 static bool in_step; /* every message was whole, and its answers were read */
 static bool served;  /* the back-end channel is as it should be */
 static struct vuf_req *out[OUT_MAX]; /* the device has them */
-static unsigned int n_out;
+static unsigned int ring_of[OUT_MAX], n_out;
 static int raw_chain; /* the token of chains that are no requests */
 static uint8_t buf[GUEST_ASK_MAX];
 
@@ -225,8 +225,11 @@ static bool may_take_long(uint32_t opcode)
 static void forget(struct vuf_req *q)
 {
 	for (unsigned int i = 0; i < n_out; i++)
-		if (out[i] == q)
-			out[i--] = out[--n_out];
+		if (out[i] == q) {
+			out[i] = out[--n_out];
+			ring_of[i] = ring_of[n_out];
+			break;
+		}
 	free(q->user);
 	vuf_req_free(q);
 }
@@ -284,6 +287,7 @@ static void ask(struct feed *f)
 		vuf_req_free(q);
 		return;
 	}
+	ring_of[n_out] = ring;
 	out[n_out++] = q;
 	vuf_ring_kick(r);
 	if (wait)
@@ -291,20 +295,25 @@ static void ask(struct feed *f)
 	reap(ring);
 }
 
-/* Only locks are waited for, as long as all is in order. */
+/* As long as all is in order only locks may be waited for. */
 static void all_answered(void)
 {
-	for (unsigned int i = 0; honest && served && i < RINGS; i++) {
+	for (unsigned int i = 0; i < RINGS; i++) {
 		struct vuf_ring *r = &v->ring[i];
 
-		reap(i);
-		/* Stopping a ring calls off what waits for locks. */
-		if (!r->nout)
-			continue;
-		MUST(vuf_ring_stop(v, i, NULL) == 0);
-		reap(i);
-		MUST(!r->nout);
-		MUST(vuf_ring_start(v, i, vuf_ring_base(r)) == 0);
+		for (;;) {
+			unsigned int locks = 0;
+
+			if (!honest || !served)
+				return;
+			reap(i);
+			for (unsigned int n = 0; n < n_out; n++)
+				locks += ring_of[n] == i &&
+					 may_take_long(((struct guest_ask *)out[n]->user)->opcode);
+			if (r->nout <= locks)
+				break;
+			MUST(vuf_ring_wait(r, 1, ANSWER_S * 1000) == 0);
+		}
 	}
 }
 
