@@ -55,6 +55,7 @@
 #define POOL_STOP_MS 1000 /* the rings were drained before: threads that are alive end at once */
 
 #define POOL_THREADS   64    /* at most, unless the user says how many */
+#define SPARE_THREADS  64    /* that can take a queue over, or are stuck in a request */
 #define POOL_LINGER_MS 10000 /* after so long without work one ends */
 
 #define MAP_THREADS 4 /* that wait for the front-end, which does one thing at a time */
@@ -78,6 +79,7 @@ struct life {
 	struct listener *listener;
 	struct session se;
 	struct pool *pool;
+	struct pool *spares;
 	struct window *window;
 	struct pool *_Atomic maps;
 	struct pool_task tidy;
@@ -321,8 +323,10 @@ static int make_pools(struct life *life, const struct options *o)
 		     thread_init, &life->se, &life->pool);
 	if (r == 0 && o->dax_window)
 		r = pool_new(MAP_THREADS, POOL_LINGER_MS, thread_init, &life->se, &maps);
+	if (r == 0)
+		r = pool_new(SPARE_THREADS, POOL_LINGER_MS, thread_init, &life->se, &life->spares);
 	life->maps = maps;
-	queues_set_pools(life->queues, life->pool, maps);
+	queues_set_pools(life->queues, life->pool, maps, life->spares);
 	return r;
 }
 
@@ -480,7 +484,9 @@ static int renew(struct life *life, const struct options *o)
 		life->lost = true;
 		leave_pool(life->pool);
 		leave_pool(life->maps);
+		leave_pool(life->spares);
 		life->pool = NULL;
+		life->spares = NULL;
 		life->maps = NULL;
 		r = make_pools(life, o);
 	}
@@ -494,7 +500,11 @@ static int renew(struct life *life, const struct options *o)
 /* Take apart the rest. Requests that never come back are left behind, with the process. */
 static void end(struct life *life)
 {
-	if ((life->queues && queues_lost(life->queues)) || life->lost ||
+	if ((life->queues && queues_lost(life->queues)) || life->lost)
+		give_up(life, true);
+	if (life->queues)
+		queues_end(life->queues);
+	if ((life->spares && !pool_stop(life->spares, POOL_STOP_MS)) ||
 	    (life->pool && !pool_stop(life->pool, POOL_STOP_MS)) ||
 	    (life->maps && !pool_stop(life->maps, POOL_STOP_MS)))
 		give_up(life, true);
@@ -503,6 +513,7 @@ static void end(struct life *life)
 	session_done(&life->se);
 	pool_free(life->pool);
 	pool_free(life->maps);
+	pool_free(life->spares);
 	window_free(life->window);
 }
 

@@ -23,39 +23,35 @@
  * What may wait for a disk is tried here all the same, as it mostly need not, and goes to the pool when
  * the backend finds that it has to (request.no_wait); what mostly waits goes there at once.
  *
- * A request lives in the queue's slab (slab.c). It leaves the thread in three ways: to the pool, to
- * the control thread (INIT and DESTROY, with all queues held), or because the backend answers
- * later. Then it is "away" and keeps a reference on the memory table by which its buffers were
+ * No request can be trusted to do so: any name may lead to a mount that does not answer. One that keeps
+ * its thread loses the queue to another one (queue_spare.c). So a thread asks whether it still is the
+ * owner (@lost) when it comes back from the backend, before it touches anything of the queue.
+ *
+ * A request lives in the queue's slab (slab.c). It leaves the thread in four ways: to the pool, to
+ * the control thread (INIT and DESTROY, with all queues held), because the backend answers
+ * later, or because it keeps its thread while the queue goes on with another. Then it is "away" and keeps a reference on the memory table by which its buffers were
  * translated. An answer given on the queue's own thread is pushed at once; elsewhere it goes to the
  * slab's list of completed requests, from where the owner pushes it.
  *
  * Stopping a ring waits for what is away. What does not come back in time is given up together with
  * its slab: the queue gets a new one, and the last late completion frees the old one.
  *
- * Locks: queue.lock guards what says so; work_lock the list of exclusive requests. Both, and
- * slab.lock, are leaves; none is held while a request runs.
+ * Locks: queue.lock guards what says so; work_lock the list of exclusive requests; watch_lock the
+ * watcher's sleep. All, and slab.lock, are leaves; none is held while a request runs.
  */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "dispatch.h"
 #include "fd.h"
 #include "gmem.h"
 #include "log.h"
-#include "pool.h"
-#include "queue.h"
+#include "queue_impl.h"
 #include "session.h"
-#include "slab.h"
 #include "util.h"
-#include "vu_dev.h"
 
 /* The driver sees its answers after so many at the latest, or after so many bytes of them. */
 #define BATCH_REQUESTS 64u
@@ -64,73 +60,21 @@
 #define SKIP_MAX       64u /* so often at most polling is left out, after it was in vain */
 #define COMPLAIN_NS    (10 * 1000000000ll) /* one line about a broken ring at most this often */
 
-/**
- * struct queue - a virtqueue's thread.
- * @qs, @index: constant.
- * @thread, @have_thread, @evfd: control thread, before the thread owns anything for the first time.
- * @lock, @go, @idle: @go: holds fell to 0 or quit was set; @idle: the thread is not busy any more.
- * @holds:  how often the control thread holds it. Written under @lock.
- * @busy:   the thread owns the queue. Under @lock.
- * @quit:   the thread shall end. Under @lock.
- * @init_result: of the thread's start; 1 = not known yet. Under @lock.
- * @vr:     the ring that is served, or NULL. Owner.
- * @slab:   or NULL before the first ring. Owner.
- * @rewatch: the kick descriptor may be another one. Owner.
- * @complained: the ring's being broken was told. Owner.
- * @complained_at: when that was told last. Owner.
- * @batch_bytes: bytes answered since the last flush. Owner.
- * @pushed: requests that were given back, ever. Owner.
- * @skip, @skips: how often polling is still to be left out; how often it was after the last failure. Owner.
- * @epfd:   the thread's own.
- * @timeout: of its sleep, in ms. The thread's own.
+/*
+ * What this thread is doing. @q: the queue that it serves, or NULL. @r: the request with which it is in the
+ * backend, or NULL; @op: queue.op then. @lost: another thread serves the queue by now, of which nothing is to
+ * be touched any more.
  */
-struct queue {
-	struct queues *qs;
-	unsigned int index;
-	int evfd;
-	pthread_t thread;
-	bool have_thread;
-	pthread_mutex_t lock;
-	pthread_cond_t go;
-	pthread_cond_t idle;
-	_Atomic unsigned int holds;
-	bool busy;
-	bool quit;
-	int init_result;
-	struct vu_vring *vr;
-	struct slab *slab;
-	bool rewatch;
-	bool complained;
-	int64_t complained_at;
-	size_t batch_bytes;
-	uint64_t pushed;
-	unsigned int skip;
-	unsigned int skips;
-	int epfd;
-	int timeout;
-};
-
-struct queues {
-	struct queues_conf conf;
-	int work_fd;
-	pthread_mutex_t work_lock;
-	struct queue_req *work; /* exclusive requests, first come first; under work_lock */
-	struct queue_req **work_end;
-	bool lost; /* requests were given up; control thread */
-	struct queue q[];
-};
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
+static _Thread_local struct {
+	struct queue *q;
+	struct queue_req *r;
+	uint64_t op;
+	bool lost;
+} me;
 
 /* ---- requests ---- */
 
-static void go_away(struct queue *q, struct queue_req *r)
+void queue_go_away(struct queue *q, struct queue_req *r)
 {
 	r->gm = gmem_get(q->vr->vq.gm);
 	q->slab->away++;
@@ -155,7 +99,40 @@ static void push(struct queue *q, struct queue_req *r)
 	q->pushed++;
 	if (r->gm)
 		come_back(q, r);
+	if (unlikely(r->kept))
+		session_pending_del(q->qs->conf.se, &r->req);
 	slab_put(r);
+}
+
+/* Into the backend with a request, by the owner. */
+static void op_begin(struct queue *q, struct queue_req *r)
+{
+	q->current = me.r = r;
+	me.op = atomic_load_explicit(&q->op, memory_order_relaxed) + 3;
+	atomic_store_explicit(&q->op, me.op, memory_order_release);
+}
+
+/* Out of it: whether this thread still is the owner. */
+static bool op_end(struct queue *q)
+{
+	uint64_t op = me.op;
+
+	me.r = NULL;
+	/* Whoever has taken over has changed it, and no number comes again. */
+	me.lost = !atomic_compare_exchange_strong_explicit(
+		&q->op, &op, op - 1, memory_order_acq_rel, memory_order_relaxed);
+	return !me.lost;
+}
+
+/* Whether a request that was answered on this thread can go to the ring at once. */
+static bool may_push(struct queue *q, const struct queue_req *r)
+{
+	if (me.q != q || me.lost)
+		return false;
+	if (likely(me.r))
+		return me.r == r && op_end(q);
+	/* A late one of a slab that was given up may end here, too. */
+	return r->slab == q->slab;
 }
 
 /* request.done */
@@ -165,18 +142,18 @@ static void queue_done(struct request *req, size_t used)
 	struct queue *q = r->slab->user;
 
 	r->used = used;
-	if (r->interruptible)
-		session_pending_del(req->se, req);
-	/* A late one of a slab that was given up may end here, too. */
-	if (q->have_thread && pthread_equal(pthread_self(), q->thread) && r->slab == q->slab) {
-		r->answered = true;
+	if (likely(may_push(q, r))) {
+		if (r->interruptible)
+			session_pending_del(req->se, req);
 		push(q, r);
 		return;
 	}
+	/* One that has kept its thread may be known, too. */
+	session_pending_del(req->se, req);
 	slab_complete(r);
 }
 
-static void push_all(struct queue *q, struct queue_req *list)
+void queue_push_all(struct queue *q, struct queue_req *list)
 {
 	while (list) {
 		struct queue_req *r = list;
@@ -216,7 +193,7 @@ static bool give_to_pool(struct queue *q, struct queue_req *r, struct pool *pool
 {
 	if (!pool)
 		return false;
-	go_away(q, r);
+	queue_go_away(q, r);
 	make_known(q, r);
 	if (pool_submit(pool, &r->task) == 0)
 		return true;
@@ -230,19 +207,29 @@ static void run_here(struct queue *q, struct queue_req *r)
 	struct pool *pool = q->qs->conf.pool;
 	struct request *req = &r->req;
 
+	bool again;
+
 	req->no_wait = pool;
-	fuse_dispatch(req);
-	if (likely(r->answered))
+	op_begin(q, r);
+	again = !fuse_dispatch(req);
+	/* Answered, and perhaps not ours any more. */
+	if (likely(!me.r))
 		return;
-	if (req->would_wait) {
-		req->no_wait = req->would_wait = false;
-		if (give_to_pool(q, r, pool))
+	op_end(q);
+	if (again) {
+		req->no_wait = false;
+		if (!me.lost && give_to_pool(q, r, pool))
 			return;
+		if (!me.lost)
+			op_begin(q, r);
 		fuse_dispatch(req);
+		if (!me.r)
+			return;
+		op_end(q);
 	}
-	/* Not answered yet: the table cannot have changed, as this thread is busy. */
-	if (!r->answered)
-		go_away(q, r);
+	/* It is answered later: the table cannot have changed, as this thread is busy. */
+	if (!me.lost)
+		queue_go_away(q, r);
 }
 
 static void run(struct queue *q, struct queue_req *r)
@@ -260,14 +247,14 @@ static void run(struct queue *q, struct queue_req *r)
 	r->task.run = run_in_pool;
 	r->gm = NULL;
 	r->held = 0;
-	r->answered = false;
+	r->kept = false;
 	r->interruptible = false;
 
 	switch (fuse_receive(req)) {
 	case FUSE_ANSWERED:
 		return;
 	case FUSE_EXCLUSIVE:
-		go_away(q, r);
+		queue_go_away(q, r);
 		give_to_control(q->qs, r);
 		return;
 	case FUSE_MAY_WAIT:
@@ -318,7 +305,7 @@ static void complain(struct queue *q)
 }
 
 /* Show the driver what was pushed, and that it is there. By the owner. */
-static void flush(struct queue *q)
+void queue_flush(struct queue *q)
 {
 	q->batch_bytes = 0;
 	if (vq_flush(&q->vr->vq))
@@ -329,6 +316,7 @@ enum batch {
 	BATCH_EMPTY, /* the ring is */
 	BATCH_MORE,  /* there may be more in it */
 	BATCH_STUCK, /* there may be, but it cannot be taken now */
+	BATCH_LOST,  /* the queue is another thread's */
 };
 
 static enum batch batch(struct queue *q)
@@ -353,6 +341,8 @@ static enum batch batch(struct queue *q)
 		if (got == 0)
 			return BATCH_EMPTY;
 		run(q, r);
+		if (unlikely(me.lost))
+			return BATCH_LOST;
 	}
 	return BATCH_MORE;
 }
@@ -398,14 +388,16 @@ static bool serve(struct queue *q)
 			return false;
 		vq = &q->vr->vq;
 		if (q->slab->away)
-			push_all(q, slab_completed(q->slab));
+			queue_push_all(q, slab_completed(q->slab));
 		if (q->vr->enabled && !vq->broken) {
 			if (!kicks_off)
 				vq_kicks_off(vq);
 			kicks_off = true;
 			end = batch(q);
+			if (unlikely(end == BATCH_LOST))
+				return false;
 		}
-		flush(q);
+		queue_flush(q);
 		if (vq->broken)
 			complain(q);
 		if (atomic_load_explicit(&q->holds, memory_order_relaxed))
@@ -456,12 +448,16 @@ static void sleep_until_told(struct queue *q)
 /* Become the owner; false: the thread shall end. */
 static bool enter(struct queue *q)
 {
+	bool busy;
+
 	pthread_mutex_lock(&q->lock);
 	while (q->holds && !q->quit)
 		pthread_cond_wait(&q->go, &q->lock);
-	q->busy = !q->quit;
+	busy = q->busy = !q->quit;
 	pthread_mutex_unlock(&q->lock);
-	return q->busy;
+	if (unlikely(atomic_load(&q->qs->parked)))
+		queue_spare_wake(q->qs);
+	return busy;
 }
 
 static void leave(struct queue *q)
@@ -472,8 +468,37 @@ static void leave(struct queue *q)
 	pthread_mutex_unlock(&q->lock);
 }
 
+/* Serve the queue until told to end, or until another thread does. @busy: as its owner already. */
+void queue_serve(struct queue *q, bool busy)
+{
+	me.q = q;
+	me.lost = false;
+	while (busy || enter(q)) {
+		bool again;
+
+		busy = false;
+		if (q->rewatch)
+			watch(q);
+		again = serve(q);
+		if (me.lost)
+			break;
+		leave(q);
+		if (!again)
+			sleep_until_told(q);
+	}
+	if (!me.lost) {
+		fd_close(&q->epfd);
+		pthread_mutex_lock(&q->lock);
+		q->over = true;
+		pthread_cond_signal(&q->idle);
+		pthread_mutex_unlock(&q->lock);
+	}
+	me.q = NULL;
+	me.lost = false;
+}
+
 /* seccomp: prctl 0==PR_SET_NAME */
-static void *queue_main(void *arg)
+void *queue_main(void *arg)
 {
 	struct queue *q = arg;
 	struct session *se = q->qs->conf.se;
@@ -484,274 +509,7 @@ static void *queue_main(void *arg)
 	q->init_result = r;
 	pthread_cond_signal(&q->idle);
 	pthread_mutex_unlock(&q->lock);
-	while (r == 0 && enter(q)) {
-		bool again;
-
-		if (q->rewatch)
-			watch(q);
-		again = serve(q);
-		leave(q);
-		if (!again)
-			sleep_until_told(q);
-	}
-	fd_close(&q->epfd);
+	if (r == 0)
+		queue_serve(q, false);
 	return NULL;
-}
-
-/* ---- the control thread ---- */
-
-/* In two steps, so that many queues finish what they are at side by side. */
-static void ask(struct queue *q)
-{
-	pthread_mutex_lock(&q->lock);
-	q->holds++;
-	pthread_mutex_unlock(&q->lock);
-}
-
-static void wait_idle(struct queue *q)
-{
-	pthread_mutex_lock(&q->lock);
-	while (q->busy)
-		pthread_cond_wait(&q->idle, &q->lock);
-	pthread_mutex_unlock(&q->lock);
-}
-
-static void release(struct queue *q)
-{
-	q->rewatch = true;
-	pthread_mutex_lock(&q->lock);
-	if (--q->holds == 0)
-		pthread_cond_signal(&q->go);
-	pthread_mutex_unlock(&q->lock);
-	if (q->have_thread)
-		fd_signal(q->evfd);
-}
-
-void queues_hold(struct queues *qs)
-{
-	for (unsigned int i = 0; i < qs->conf.max; i++)
-		ask(&qs->q[i]);
-	for (unsigned int i = 0; i < qs->conf.max; i++)
-		wait_idle(&qs->q[i]);
-}
-
-void queues_release(struct queues *qs)
-{
-	for (unsigned int i = 0; i < qs->conf.max; i++)
-		release(&qs->q[i]);
-}
-
-bool queues_lost(struct queues *qs)
-{
-	bool lost = qs->lost;
-
-	qs->lost = false;
-	return lost;
-}
-
-void queues_set_pools(struct queues *qs, struct pool *pool, struct pool *maps)
-{
-	qs->conf.pool = pool;
-	qs->conf.maps = maps;
-}
-
-int queues_work_fd(const struct queues *qs)
-{
-	return qs->work_fd;
-}
-
-void queues_work(struct queues *qs)
-{
-	struct queue_req *list;
-
-	fd_drain(qs->work_fd);
-	pthread_mutex_lock(&qs->work_lock);
-	list = qs->work;
-	qs->work = NULL;
-	qs->work_end = &qs->work;
-	pthread_mutex_unlock(&qs->work_lock);
-	if (!list)
-		return;
-	queues_hold(qs);
-	while (list) {
-		struct queue_req *r = list;
-
-		list = r->next;
-		fuse_dispatch(&r->req);
-	}
-	queues_release(qs);
-}
-
-/* Start the thread and wait until it is ready. */
-static int start_thread(struct queue *q)
-{
-	int r;
-
-	q->init_result = 1;
-	r = -pthread_create(&q->thread, NULL, queue_main, q);
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&q->lock);
-	while (q->init_result == 1)
-		pthread_cond_wait(&q->idle, &q->lock);
-	r = q->init_result;
-	pthread_mutex_unlock(&q->lock);
-	if (r < 0) {
-		pthread_join(q->thread, NULL);
-		return r;
-	}
-	q->have_thread = true;
-	return 0;
-}
-
-/* What a ring with @size descriptors needs; no ring is served meanwhile, so nothing is away. */
-/* seccomp: eventfd2 */
-static int prepare(struct queue *q, unsigned int size)
-{
-	unsigned int limit = q->qs->conf.max_pending;
-	struct slab *slab;
-
-	if (q->evfd < 0) {
-		q->evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (q->evfd < 0)
-			return -errno;
-	}
-	if (q->slab && q->slab->size == size)
-		return 0;
-	slab = slab_new(size, limit ? MIN(size, limit) : size, q->evfd, q);
-	if (!slab)
-		return -ENOMEM;
-	slab_free(q->slab);
-	q->slab = slab;
-	return 0;
-}
-
-int queues_start(struct queues *qs, struct vu_vring *vr)
-{
-	struct queue *q;
-	int r;
-
-	if (vr->index >= qs->conf.max)
-		return -EINVAL;
-	q = &qs->q[vr->index];
-	/* Held before there is a thread: it finds everything in place. */
-	ask(q);
-	wait_idle(q);
-	r = prepare(q, vr->vq.conf.size);
-	if (r == 0 && !q->have_thread)
-		r = start_thread(q);
-	if (r == 0) {
-		q->vr = vr;
-		q->complained = false;
-		q->batch_bytes = 0;
-	}
-	release(q);
-	return r;
-}
-
-/* Wait for what is away, or let go of it. By the control thread, as the owner. */
-static void drain(struct queue *q)
-{
-	int64_t until = now_ns() + q->qs->conf.drain_ms * 1000000ll;
-	struct queue_req *list;
-	unsigned int left;
-
-	/* Locks may be waited for as long as somebody else likes. */
-	if (q->slab->away)
-		session_hurry(q->qs->conf.se);
-	while (q->slab->away) {
-		/* Nobody else runs these; one of them may be this queue's. */
-		queues_work(q->qs);
-		push_all(q, slab_completed(q->slab));
-		if (!q->slab->away || slab_wait(q->slab, until))
-			continue;
-		left = slab_give_up(q->slab, &list);
-		push_all(q, list);
-		if (left) {
-			q->slab = NULL;
-			q->qs->lost = true;
-			log_warn("queue %u: %u requests did not end within %u ms and are given up",
-				 q->index, left, q->qs->conf.drain_ms);
-			return;
-		}
-	}
-}
-
-void queues_stop(struct queues *qs, struct vu_vring *vr)
-{
-	struct queue *q;
-
-	if (vr->index >= qs->conf.max)
-		return;
-	q = &qs->q[vr->index];
-	ask(q);
-	wait_idle(q);
-	if (q->vr) {
-		drain(q);
-		flush(q);
-		q->vr = NULL;
-	}
-	release(q);
-}
-
-int queues_new(const struct queues_conf *conf, struct queues **ret)
-{
-	struct queues *qs = calloc(1, sizeof(*qs) + conf->max * sizeof(qs->q[0]));
-
-	if (!qs)
-		return -ENOMEM;
-	qs->conf = *conf;
-	qs->work_end = &qs->work;
-	qs->work_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (qs->work_fd < 0) {
-		int r = -errno;
-
-		free(qs);
-		return r;
-	}
-	pthread_mutex_init(&qs->work_lock, NULL);
-	for (unsigned int i = 0; i < conf->max; i++) {
-		struct queue *q = &qs->q[i];
-
-		q->qs = qs;
-		q->index = i;
-		q->evfd = -1;
-		q->epfd = -1;
-		pthread_mutex_init(&q->lock, NULL);
-		pthread_cond_init(&q->go, NULL);
-		pthread_cond_init(&q->idle, NULL);
-	}
-	*ret = qs;
-	return 0;
-}
-
-static void end_thread(struct queue *q)
-{
-	if (!q->have_thread)
-		return;
-	pthread_mutex_lock(&q->lock);
-	q->quit = true;
-	pthread_cond_signal(&q->go);
-	pthread_mutex_unlock(&q->lock);
-	fd_signal(q->evfd);
-	pthread_join(q->thread, NULL);
-}
-
-void queues_free(struct queues *qs)
-{
-	if (!qs)
-		return;
-	for (unsigned int i = 0; i < qs->conf.max; i++) {
-		struct queue *q = &qs->q[i];
-
-		end_thread(q);
-		slab_free(q->slab);
-		fd_close(&q->evfd);
-		pthread_cond_destroy(&q->idle);
-		pthread_cond_destroy(&q->go);
-		pthread_mutex_destroy(&q->lock);
-	}
-	pthread_mutex_destroy(&qs->work_lock);
-	fd_close(&qs->work_fd);
-	free(qs);
 }

@@ -15,6 +15,8 @@ struct vu_vring;
  * @se:   the session that all requests belong to.
  * @pool: where requests go that wait for a disk, or NULL: they run on the queue's thread.
  * @pool_first: what merely may wait goes there, too, before it is known whether it has to.
+ * @spares: threads that take a queue over from one that is stuck in a request, or NULL: the queue then
+ *        waits for it.
  * @maps: where requests go that wait for the front-end, or NULL: they do not wait then.
  * @max:  queues at most, hiprio included.
  * @max_pending: requests of a queue that are on their way at most: until one comes back no more are
@@ -26,6 +28,7 @@ struct queues_conf {
 	struct session *se;
 	struct pool *pool;
 	struct pool *maps;
+	struct pool *spares;
 	unsigned int max;
 	unsigned int max_pending;
 	unsigned int drain_ms;
@@ -39,15 +42,18 @@ struct queues_conf {
 int queues_new(const struct queues_conf *conf, struct queues **ret);
 
 /**
- * queues_free() - end the threads. Accepts NULL.
+ * queues_free() - end the threads, and free it all. Accepts NULL. The pools have been stopped.
  *
  * All rings are stopped, and no request is elsewhere any more, those that were given up included. A
  * thread that is stuck in a request is waited for.
  */
 void queues_free(struct queues *qs);
 
+/** queues_end() - end the threads, those of the spare ones that serve a queue, too. All rings are stopped. */
+void queues_end(struct queues *qs);
+
 /** queues_set_pools() - other pools, see struct queues_conf. No ring is served. */
-void queues_set_pools(struct queues *qs, struct pool *pool, struct pool *maps);
+void queues_set_pools(struct queues *qs, struct pool *pool, struct pool *maps, struct pool *spares);
 
 /** queues_start() - serve a ring on which vq_start() was called. 0 or -errno. */
 int queues_start(struct queues *qs, struct vu_vring *vr);
@@ -66,7 +72,8 @@ void queues_stop(struct queues *qs, struct vu_vring *vr);
  * queues_hold() - keep all queue threads from rings, memory table and session until
  * queues_release().
  *
- * Waits for the request that each is running on its own thread, not for those elsewhere. Nests.
+ * Waits for the request that each is running on its own thread, until a spare one takes over, not for
+ * those elsewhere. Nests.
  */
 void queues_hold(struct queues *qs);
 

@@ -24,7 +24,7 @@ struct slab;
  * @gm:       reference on the table of the chain while the request is away, else NULL. Owner.
  * @used:     bytes of the answer. Whoever answers, then the owner.
  * @held:     descriptors of the ring that it takes up while it waits for a lock, else 0. Owner.
- * @answered: on the queue's own thread. Owner.
+ * @kept:     with its thread, while another one serves the queue. Owner.
  * @interruptible: the session knows it by its unique. Whoever runs it.
  * @chain:    its array of segments is behind the struct. Owner.
  */
@@ -36,7 +36,7 @@ struct queue_req {
 	struct gmem *gm;
 	size_t used;
 	uint16_t held;
-	bool answered;
+	bool kept;
 	bool interruptible;
 	struct vq_chain chain;
 	struct iovec iov[];

@@ -147,6 +147,12 @@ ROWS(X_SIZE)
 static_assert(ARRAY_SIZE(rows) == FUSE_STATX + 1, "an opcode beyond the table");
 static_assert(0 ROWS(X_COUNT) == FUSE_STATX - 2, "an opcode without a row");
 
+/*
+ * The request that this thread runs has returned REQ_WOULD_WAIT. Not in the request, which may be answered
+ * and used again before fuse_dispatch() returns.
+ */
+static _Thread_local bool would_wait;
+
 static const struct fuse_row *row_of(uint32_t opcode)
 {
 	if (opcode >= ARRAY_SIZE(rows) || !rows[opcode].name)
@@ -311,7 +317,7 @@ void decode_done(struct request *req, int err, const void *buf, size_t len)
 	if (err == REQ_PENDING)
 		return;
 	if (err == REQ_WOULD_WAIT) {
-		req->would_wait = true;
+		would_wait = true;
 		return;
 	}
 	if (err)
@@ -471,7 +477,9 @@ enum fuse_class fuse_receive(struct request *req)
 	return class_of(req);
 }
 
-void fuse_dispatch(struct request *req)
+bool fuse_dispatch(struct request *req)
 {
+	would_wait = false;
 	req->row->decode(req);
+	return !would_wait;
 }

@@ -3,6 +3,7 @@
 #ifndef CULVERT_DISPATCH_H
 #define CULVERT_DISPATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct request;
@@ -31,12 +32,11 @@ enum fuse_class fuse_receive(struct request *req);
 /**
  * fuse_dispatch() - run a received request.
  *
- * It is answered when this returns, or will be later by the backend (REQ_PENDING), or is to be run once
- * more without @no_wait, elsewhere (@req->would_wait). FUSE_EXCLUSIVE
- * requests: only with the queues quiesced. Others: any thread that the backend was told of
- * (ops->thread_init).
+ * True: it is answered, or will be later by the backend (REQ_PENDING). False: it is to be run once more
+ * without @req->no_wait, elsewhere. FUSE_EXCLUSIVE requests: only with the queues quiesced. Others: any
+ * thread that the backend was told of (ops->thread_init).
  */
-void fuse_dispatch(struct request *req);
+bool fuse_dispatch(struct request *req);
 
 /** fuse_opcode_name() - "LOOKUP" and so on, for messages; "?" for an unknown one. */
 const char *fuse_opcode_name(uint32_t opcode);

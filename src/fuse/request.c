@@ -35,7 +35,6 @@ void req_begin(struct request *req)
 	req->body_len = 0;
 	req->tail = 0;
 	req->no_wait = false;
-	req->would_wait = false;
 	req->name[0] = NULL;
 	req->name[1] = NULL;
 	req->next_pending = NULL;

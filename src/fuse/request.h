@@ -76,7 +76,6 @@ enum req_state {
  *           fuse_receive().
  * @no_wait: the thread has others to serve: what would wait for a disk returns REQ_WOULD_WAIT. Set before
  *           fuse_dispatch().
- * @would_wait: it has. Set by fuse_dispatch().
  * @interrupted: enum req_interrupt. Set by any thread, read by the one that runs it.
  *
  * @next_pending: the list that session_pending_add() puts it into. Under @se->pending_lock.
@@ -99,7 +98,6 @@ struct request {
 	bool faulted;
 	bool crowded;
 	bool no_wait;
-	bool would_wait;
 	const char *name[2];
 	struct request *next_pending;
 	_Alignas(8) uint8_t body[REQ_BODY_MAX];

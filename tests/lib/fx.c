@@ -342,6 +342,32 @@ unsigned int fx_count_fds(const struct fx *f)
 	return n - 2;
 }
 
+unsigned int fx_count_threads(const struct fx *f, const char *name)
+{
+	char path[320], comm[32];
+	const struct dirent *e;
+	unsigned int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", fx_serving_pid(f));
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		FILE *s;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", fx_serving_pid(f), e->d_name);
+		s = fopen(path, "re");
+		if (s && fgets(comm, sizeof(comm), s)) {
+			comm[strcspn(comm, "\n")] = '\0';
+			n += strcmp(comm, name) == 0;
+		}
+		if (s)
+			fclose(s);
+	}
+	closedir(d);
+	return n;
+}
+
 unsigned int fx_count_maps(const struct fx *f, const char *text)
 {
 	char line[512];

@@ -160,6 +160,9 @@ unsigned int fx_count_fds(const struct fx *f);
 /** fx_count_maps() - mappings of the serving process whose line in /proc/PID/maps has this text. */
 unsigned int fx_count_maps(const struct fx *f, const char *text);
 
+/** fx_count_threads() - threads of the serving process of this name. */
+unsigned int fx_count_threads(const struct fx *f, const char *name);
+
 /** fx_rss() - resident memory of the serving process, bytes. */
 uint64_t fx_rss(const struct fx *f);
 

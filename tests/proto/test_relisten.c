@@ -165,17 +165,12 @@ static struct vuf_req *get_stuck(struct fx *f, uint32_t opcode)
 	vuf_req_add_str(q, "stall");
 	assert_int_equal(vuf_req_submit(q, &f->v->ring[1]), 0);
 	vuf_ring_kick(&f->v->ring[1]);
-	/* Other queues go on. */
-	f->ring = 0;
-	works(f);
-	f->ring = 1;
 	return q;
 }
 
 /* Requests that do not come back stay behind with their threads; the next guest has new ones. */
-static void the_pool_is_stuck(void **state)
+static void stuck_and_on(struct fx *f, uint32_t opcode)
 {
-	struct fx *f = *state;
 	struct vuf_req *stuck[2];
 	struct fz_entry_open c;
 	int stall;
@@ -184,7 +179,7 @@ static void the_pool_is_stuck(void **state)
 	come(f);
 	stall = fx_stall(f, "stall");
 	for (int i = 0; i < 2; i++)
-		stuck[i] = get_stuck(f, FUSE_UNLINK);
+		stuck[i] = get_stuck(f, opcode);
 	works(f);
 	come(f);
 	for (int i = 0; i < 2; i++)
@@ -196,20 +191,37 @@ static void the_pool_is_stuck(void **state)
 	ends_by_signal(f);
 }
 
-/* Where the thread that is stuck is the queue's own there is no way on: it ends, and says so. */
+static void the_pool_is_stuck(void **state)
+{
+	stuck_and_on(*state, FUSE_UNLINK);
+}
+
 static void a_queue_is_stuck(void **state)
 {
+	stuck_and_on(*state, FUSE_LOOKUP);
+}
+
+/* Where all threads that could serve the queue are stuck there is no way on: it ends, and says so. */
+static void all_are_stuck(void **state)
+{
 	struct fx *f = *state;
-	struct vuf_req *stuck;
+	struct vuf_req *stuck[65];
 	int stall;
 
 	fx_need_root();
 	come(f);
 	stall = fx_stall(f, "stall");
-	stuck = get_stuck(f, FUSE_LOOKUP);
+	for (unsigned int i = 0; i < ARRAY_SIZE(stuck); i++)
+		stuck[i] = get_stuck(f, FUSE_LOOKUP);
+	while (fx_count_threads(f, "virtiofsd-queue") < 1 + ARRAY_SIZE(stuck))
+		usleep(1000);
+	/* Other queues go on. */
+	f->ring = 0;
+	works(f);
 	vuf_hangup(f->v);
 	assert_int_equal(fx_wait_exit(f, FX_WAIT_MS), 1);
-	free(stuck);
+	for (unsigned int i = 0; i < ARRAY_SIZE(stuck); i++)
+		free(stuck[i]);
 	assert_int_equal(fx_log_count(f, "stuck in the host"), 1);
 	close(stall);
 }
@@ -225,8 +237,9 @@ int main(int argc, char **argv)
 		/* Half a minute, and no matter of rings: only with the first kind of them. */
 		FX_TEST(the_pool_is_stuck, &pooled),
 		FX_TEST(a_queue_is_stuck, &unpooled),
+		FX_TEST(all_are_stuck, &unpooled),
 	};
 	const bool all = argc > 2 && strcmp(argv[2], "split") == 0;
 
-	return fx_main(argc, argv, "relisten", tests, ARRAY_SIZE(tests) - (all ? 0 : 2));
+	return fx_main(argc, argv, "relisten", tests, ARRAY_SIZE(tests) - (all ? 0 : 3));
 }

@@ -3,8 +3,8 @@
 /*
  * Theory of operation
  *
- * A file system in the share answers nothing for seconds; the pool's threads but one are stuck in it, and
- * locks are waited for as far as that is allowed. Meanwhile other requests on the same queue, on another
+ * A file system in the share answers nothing for seconds; the pool's threads but one are stuck in it, or
+ * those of a queue one after the other, and locks are waited for as far as that is allowed. Meanwhile other requests on the same queue, on another
  * one and on the one for FORGET are timed: 99 of 100 must be quick. What is quick is generous, as the
  * machine may be busy; what is held up would take as long as the stall.
  */
@@ -29,6 +29,12 @@ static const struct fx_opts opts = {
 	.tmpfs = true,
 	.vuf = {.rings = 3, .ring_size = 256},
 	.args = {"--thread-pool-size=4", "-o", "posix_lock"},
+};
+
+static const struct fx_opts unpooled = {
+	.tmpfs = true,
+	.vuf = {.rings = 3, .ring_size = 256},
+	.args = {"-o", "posix_lock"},
 };
 
 static double now_ms(void)
@@ -143,7 +149,8 @@ static void others_go_on(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {FX_TEST(others_go_on, &opts)};
+	const struct CMUnitTest tests[] = {FX_TEST(others_go_on, &opts),
+					   FX_TEST(others_go_on, &unpooled)};
 
 	return fx_main(argc, argv, "stall", tests, ARRAY_SIZE(tests));
 }

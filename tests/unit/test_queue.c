@@ -7,8 +7,9 @@
  * operations wait at a gate, or are answered by another thread. The test's own thread is the front-end;
  * a second one is the control thread; more of them put load on rings of their own.
  *
- * STATFS may block (pool): node 7 waits at the gate. GETATTR runs on the queue's thread. FSYNC is
- * answered later, by a thread that is started for it.
+ * STATFS waits (pool), GETATTR runs on the queue's thread: for node 7 both stand at the gate, for node 8
+ * GETATTR takes about as long as it may before another thread takes over. FSYNC is answered later, by a
+ * thread that is started for it.
  */
 #include <errno.h>
 #include <poll.h>
@@ -38,6 +39,7 @@
 
 #define RINGS       5u
 #define SLOW_NODE   7u
+#define LAZY_NODE   8u
 #define DRAIN_LONG  20000u
 #define DRAIN_SHORT 50u
 
@@ -48,6 +50,7 @@ struct backend {
 	_Atomic unsigned int destroys;
 	_Atomic unsigned int forgets;
 	_Atomic unsigned int late; /* threads that answer later */
+	_Atomic unsigned int lazy; /* GETATTRs of LAZY_NODE */
 	_Atomic bool exclusive;    /* INIT or DESTROY is running */
 	_Atomic bool overlapped;   /* …and something else was, too */
 };
@@ -56,6 +59,7 @@ struct bench {
 	struct backend be;
 	struct session se;
 	struct pool *pool;
+	struct pool *spares;
 	struct queues *qs;
 	struct vu_dev *dev;
 	struct vuf *v;
@@ -108,11 +112,24 @@ static void be_forget(void *p, uint64_t nodeid, uint64_t nlookup)
 	atomic_fetch_add(&be->forgets, (unsigned int)nlookup);
 }
 
+static void stand_at_gate(struct backend *be)
+{
+	sem_post(&be->at_gate);
+	while (sem_wait(&be->gate) < 0)
+		;
+}
+
 static int be_getattr(struct request *req, uint64_t nodeid, const uint64_t *fh,
 		      struct fuse_attr_out *ret)
 {
+	struct backend *be = req_backend(req);
+
 	(void)fh;
-	shared(req_backend(req));
+	shared(be);
+	if (nodeid == SLOW_NODE)
+		stand_at_gate(be);
+	if (nodeid == LAZY_NODE)
+		usleep(3000 + atomic_fetch_add(&be->lazy, 1) % 8 * 1000);
 	ret->attr.ino = nodeid;
 	return 0;
 }
@@ -121,11 +138,8 @@ static int be_statfs(struct request *req, uint64_t nodeid, struct fuse_kstatfs *
 {
 	struct backend *be = req_backend(req);
 
-	if (nodeid == SLOW_NODE) {
-		sem_post(&be->at_gate);
-		while (sem_wait(&be->gate) < 0)
-			;
-	}
+	if (nodeid == SLOW_NODE)
+		stand_at_gate(be);
 	ret->blocks = nodeid;
 	return 0;
 }
@@ -231,14 +245,21 @@ static void *control(void *arg)
 	return NULL;
 }
 
-static struct bench *bench_polling(unsigned int pool_size, unsigned int drain_ms,
-				   unsigned int poll_us)
+/* What a bench is like: threads of the pools, 0 = there is none. */
+struct kind {
+	unsigned int pool_size;
+	unsigned int spares;
+	unsigned int poll_us;
+	unsigned int drain_ms;
+};
+
+static struct bench *bench_of(struct kind kind)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	struct vu_dev_conf dev_conf = {
 		.ops = &dev_ops, .owner = b, .max_queues = RINGS, .num_request_queues = RINGS - 1};
 	struct queues_conf conf = {
-		.se = &b->se, .max = RINGS, .drain_ms = drain_ms, .poll_us = poll_us};
+		.se = &b->se, .max = RINGS, .drain_ms = kind.drain_ms, .poll_us = kind.poll_us};
 	struct vuf_conf vuf_conf = {.rings = RINGS, .ring_size = 64};
 	struct fuse_init_out out;
 	int sv[2];
@@ -247,9 +268,12 @@ static struct bench *bench_polling(unsigned int pool_size, unsigned int drain_ms
 	sem_init(&b->be.gate, 0, 0);
 	sem_init(&b->be.at_gate, 0, 0);
 	assert_int_equal(session_init(&b->se, &ops, &b->be), 0);
-	if (pool_size)
-		assert_int_equal(pool_new(pool_size, 0, NULL, NULL, &b->pool), 0);
+	if (kind.pool_size)
+		assert_int_equal(pool_new(kind.pool_size, 0, NULL, NULL, &b->pool), 0);
+	if (kind.spares)
+		assert_int_equal(pool_new(kind.spares, 20, NULL, NULL, &b->spares), 0);
 	conf.pool = b->pool;
+	conf.spares = b->spares;
 	assert_int_equal(queues_new(&conf, &b->qs), 0);
 	assert_int_equal(vu_dev_new(&dev_conf, &b->dev), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
@@ -264,21 +288,25 @@ static struct bench *bench_polling(unsigned int pool_size, unsigned int drain_ms
 
 static struct bench *bench_new(unsigned int pool_size, unsigned int drain_ms)
 {
-	return bench_polling(pool_size, drain_ms, 0);
+	return bench_of((struct kind){.pool_size = pool_size, .drain_ms = drain_ms});
 }
 
 static void bench_free(struct bench *b)
 {
 	vuf_hangup(b->v);
 	pthread_join(b->control, NULL);
+	queues_end(b->qs);
 	if (b->pool)
 		assert_true(pool_stop(b->pool, 60000));
+	if (b->spares)
+		assert_true(pool_stop(b->spares, 60000));
 	while (atomic_load(&b->be.late))
 		sched_yield();
 	queues_free(b->qs);
 	vu_dev_free(b->dev);
 	session_done(&b->se);
 	pool_free(b->pool);
+	pool_free(b->spares);
 	vuf_free(b->v);
 	assert_false(atomic_load(&b->be.overlapped));
 	assert_int_equal(atomic_load(&b->be.inits), atomic_load(&b->be.destroys));
@@ -433,7 +461,8 @@ static void all_kinds(void **state)
 /* The control thread changes things all the time while four rings are busy. */
 static void change_under_load(unsigned int poll_us)
 {
-	struct bench *b = bench_polling(2, DRAIN_LONG, poll_us);
+	struct bench *b = bench_of((struct kind){
+		.pool_size = 2, .spares = 2, .drain_ms = DRAIN_LONG, .poll_us = poll_us});
 	struct load l[RINGS - 1];
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(l); i++)
@@ -461,7 +490,7 @@ static void changes_under_load(void **state)
 /* A queue that was busy looks for more without being kicked, but not for ever. */
 static void polls(void **state)
 {
-	struct bench *b = bench_polling(0, DRAIN_LONG, 10000);
+	struct bench *b = bench_of((struct kind){.drain_ms = DRAIN_LONG, .poll_us = 10000});
 	struct timespec from, to;
 	unsigned int seen = 0;
 
@@ -519,6 +548,64 @@ static void stalled_in_pool(void **state)
 	assert_false(q->done);
 	sem_post(&b->be.gate);
 	finish(b, 1, q);
+	bench_free(b);
+}
+
+/* One that waits on the queue's own thread does not, either: another thread serves the queue. */
+static void stuck_on_its_thread(void **state)
+{
+	struct bench *b = bench_of((struct kind){.spares = 3, .drain_ms = DRAIN_LONG});
+
+	(void)state;
+	for (unsigned int n = 0; n < 4; n++) {
+		struct vuf_req *q[2];
+
+		/* The second one sticks to the thread that has taken over from the first. */
+		for (unsigned int i = 0; i < 2; i++) {
+			q[i] = submit(b, 1, FUSE_GETATTR, SLOW_NODE);
+			sem_wait(&b->be.at_gate);
+		}
+		call(b, 1, FUSE_GETATTR, 3);
+		call(b, 2, FUSE_FSYNC, 3);
+		forget(b, 1);
+		assert_false(q[0]->done || q[1]->done);
+		sem_post(&b->be.gate);
+		sem_post(&b->be.gate);
+		finish(b, 1, q[0]);
+		if (!q[1]->done)
+			finish(b, 1, q[1]);
+		else
+			vuf_req_free(q[1]);
+	}
+	bench_free(b);
+}
+
+/* Requests that end just when another thread takes over, and rings that stop then. */
+static void takes_over_at_any_time(void **state)
+{
+	struct bench *b = bench_of((struct kind){.spares = 8, .drain_ms = DRAIN_LONG});
+	struct load l;
+
+	(void)state;
+	load_start(&l, b, 2);
+	for (unsigned int n = 0; n < 60; n++) {
+		struct vuf_req *q[3];
+		uint32_t base;
+
+		for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
+			q[i] = submit(b, 1, FUSE_GETATTR, LAZY_NODE);
+		if (n % 4 == 0) {
+			assert_int_equal(vuf_ring_stop(b->v, 1, &base), 0);
+			assert_int_equal(vuf_ring_start(b->v, 1, base), 0);
+		}
+		for (unsigned int i = 0; i < ARRAY_SIZE(q); i++) {
+			if (!q[i]->done)
+				assert_int_equal(vuf_req_wait(q[i], &b->v->ring[1]), 0);
+			assert_int_equal(vuf_req_check(q[i]), 0);
+			vuf_req_free(q[i]);
+		}
+	}
+	load_end(&l);
 	bench_free(b);
 }
 
@@ -660,11 +747,18 @@ static void reset_under_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_kinds),           cmocka_unit_test(changes_under_load),
-		cmocka_unit_test(restarts_under_load), cmocka_unit_test(polls),
-		cmocka_unit_test(stalled_in_pool),     cmocka_unit_test(stop_waits),
-		cmocka_unit_test(stop_gives_up),       cmocka_unit_test(stop_runs_exclusive),
-		cmocka_unit_test(broken_ring),         cmocka_unit_test(hangup_under_load),
+		cmocka_unit_test(all_kinds),
+		cmocka_unit_test(changes_under_load),
+		cmocka_unit_test(restarts_under_load),
+		cmocka_unit_test(polls),
+		cmocka_unit_test(stalled_in_pool),
+		cmocka_unit_test(stuck_on_its_thread),
+		cmocka_unit_test(takes_over_at_any_time),
+		cmocka_unit_test(stop_waits),
+		cmocka_unit_test(stop_gives_up),
+		cmocka_unit_test(stop_runs_exclusive),
+		cmocka_unit_test(broken_ring),
+		cmocka_unit_test(hangup_under_load),
 		cmocka_unit_test(reset_under_load),
 	};
 
