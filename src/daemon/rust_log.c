@@ -41,25 +41,38 @@ static char *trim(char *s)
 	return s;
 }
 
+/* The level of one directive, and whether it names us. False: it is not about us, or makes no sense. */
+static bool directive(char *word, bool *ret_named, unsigned int *ret_level)
+{
+	char *level = strchr(word, '=');
+
+	*ret_named = false;
+	*ret_level = LOG_LEVEL_TRACE;
+	if (level)
+		*level++ = '\0';
+	word = trim(word);
+	if (strcmp(word, "virtiofsd") != 0)
+		return !level && level_of(word, ret_level);
+	*ret_named = true;
+	if (!level)
+		return true;
+	level = trim(level);
+	return !*level || level_of(level, ret_level);
+}
+
 void options_rust_log(const char *spec, unsigned int *ret_level)
 {
 	char *copy = spec ? strndup(spec, strcspn(spec, "/")) : NULL, *rest = copy, *word;
-	bool named = false;
+	bool any_named = false;
 
 	while (rest && (word = strsep(&rest, ","))) {
-		char *level = strchr(word, '=');
-		unsigned int value = LOG_LEVEL_TRACE;
-		bool ours;
+		unsigned int level;
+		bool named;
 
-		if (level)
-			*level++ = '\0';
-		word = trim(word);
-		ours = strcmp(word, "virtiofsd") == 0;
-		if (ours ? level && *trim(level) && !level_of(trim(level), &value)
-			 : level || named || !level_of(word, &value))
+		if (!directive(word, &named, &level) || (any_named && !named))
 			continue;
-		named |= ours;
-		*ret_level = value;
+		any_named |= named;
+		*ret_level = level;
 	}
 	free(copy);
 }
