@@ -49,13 +49,26 @@ def man_options():
             yield name.split(" ")[0], arg.strip() or " ".join(name.split(" ")[1:]), body
 
 
+# One shell for all: a line of words, apart by tabs, is answered with a line.
+COMPLETER = r"""
+compopt() { :; }
+. "$1"
+while IFS=$'\t' read -ra COMP_WORDS; do
+	# An empty word at the end is one, too.
+	[ "${COMP_WORDS[-1]}" != "''" ] || COMP_WORDS[-1]=
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_virtiofsd 2>&1
+	echo "${COMPREPLY[*]}"
+done
+"""
+shell = subprocess.Popen(["bash", "-c", COMPLETER, "-", bash], text=True, bufsize=1, stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE)
+
+
 def complete_bash(*words):
     """What the shell offers for the last of the words; a = is a word of its own, as it is to bash."""
-    script = ('compopt() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virtiofsd;'
-              'printf "%s\\n" "${COMPREPLY[@]}"')
-    run = subprocess.run(["bash", "-c", script, "-", bash, "virtiofsd", *words], capture_output=True, text=True)
-    want(not run.stderr and not run.returncode, f"bash completions: {words}: {run.stderr}")
-    return run.stdout.split()
+    shell.stdin.write("\t".join(["virtiofsd", *(word or "''" for word in words)]) + "\n")
+    return shell.stdout.readline().split()
 
 
 def check_row(name, letter, legacy, arg, kind, values, texts):
