@@ -146,9 +146,9 @@ uml_next_make() {
 }
 
 # contrib/qemu's QEMU, whose vhost-user-fs-pci has a DAX window; built when it is not there. Sets QEMU.
-qemu_dax_get() {
+qemu_dax_get() { # version
 	local out
-	out=$("$TOP/contrib/qemu/build") || lack "no QEMU with a DAX window" || return
+	out=$("$TOP/contrib/qemu/build" --version "$1") || lack "no QEMU with a DAX window" || return
 	QEMU=("$out" -L /usr/share/qemu -L /usr/share/seabios)
 }
 

@@ -7,7 +7,7 @@
 # its own, because User-Mode Linux leaves helper processes behind when it is killed: session_end ends all of them.
 # Sourced; needs $HERE (tests/guest), $CACHE, $WORK, $RUN, $CPU, and fetch.sh.
 
-GUESTS=(uml qemu uml-next qemu-next qemu-dax stock-dax)
+GUESTS=(uml qemu uml-next qemu-next qemu-dax qemu-next-dax stock-dax)
 
 # In the order in which they load; one that a kernel has built in, or not at all, is left out.
 UML_MODULES=(fuse virtiofs overlay)
@@ -72,7 +72,8 @@ guest_prepare() { # guest
 		next=${next%%*-dax}
 		guest_needs qemu-system-x86_64 qemu-system-x86 && kernel_get "$next" || return
 		case $1 in
-		qemu-dax) qemu_dax_get || return ;;
+		qemu-dax) qemu_dax_get 7.2 || return ;;
+		qemu-next-dax) qemu_dax_get new || return ;;
 		stock-dax) qemu_stock_get || return ;;
 		*) QEMU=(qemu-system-x86_64) ;;
 		esac
@@ -121,7 +122,7 @@ guest_exec() { # guest socket tag queues boots window
 		[ "$4" = 1 ] || device+=,num-request-queues=$4
 		device+=,tag=$3
 		case $1 in
-		qemu-dax) device+=,cache-size=$6 ;;
+		qemu-dax | qemu-next-dax) device+=,cache-size=$6 ;;
 		# The device that QEMU has for trying things with: what it is, it has to be told; the rest it asks the daemon.
 		stock-dax) device=vhost-user-test-device-pci,chardev=fs,virtio-id=26,num_vqs=$(($4 + 1)),vq_size=128,config_size=44 ;;
 		esac

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # about: DAX: the daemon ends while the guest has files mapped: nothing stays mapped, and the guest runs on
-# guests: qemu-dax
+# guests: qemu-dax qemu-next-dax
 # mount: dax=always
 # window: 64M
 # timeout: 300

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # about: DAX: files larger than the window, by far; the guest's page cache stays empty; code from ranges used again
-# guests: qemu-dax
+# guests: qemu-dax qemu-next-dax
 # mount: dax=always
 # window: 16M
 # timeout: 600

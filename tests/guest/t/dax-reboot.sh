@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # about: DAX: the guest reboots, cleanly and not, with files mapped; nothing of them is left in the window
-# guests: qemu-dax
+# guests: qemu-dax qemu-next-dax
 # mount: none
 # boots: 3
 # window: 64M

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # about: DAX: two guests and the host see each other's changes of a mapped file at once; truncation and growth by the host
-# guests: qemu-dax
+# guests: qemu-dax qemu-next-dax
 # mount: dax=always
 # timeout: 600
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # about: DAX: every kind of file and access, with dax=always, =inode, =never and none; programs run from the window
-# guests: qemu-dax
+# guests: qemu-dax qemu-next-dax
 # mount: none
 # window: 64M
 # timeout: 600

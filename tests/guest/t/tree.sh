@@ -38,6 +38,7 @@ before() {
 	cd "$RUN/git"
 	tar -xf "$TREE_TAR" --strip-components=1
 	git init -q -b main .
+	git config gc.auto 0 # it would go on behind our back
 	git add .
 	git commit -q -m all
 	git repack -adq
@@ -68,7 +69,7 @@ guest() {
 	else
 		step "git add and commit"
 		git init -q -b main .
-		git config gc.auto 0 # it would go on behind our back
+		git config gc.auto 0
 		git add .
 		git commit -q -m all
 	fi
