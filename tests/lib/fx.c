@@ -291,7 +291,7 @@ void fx_up(struct fx *f, bool init)
 	if (r < 0)
 		fail_msg("INIT fails: %s", strerror(-r));
 	fx_settle(f);
-	f->fds = fx_count_fds(f);
+	f->fds = fx_seen(f) ? fx_count_fds(f) : 0;
 }
 
 int fx_wait_exit(struct fx *f, int timeout_ms)
@@ -325,6 +325,14 @@ pid_t fx_serving_pid(const struct fx *f)
 		return f->pid;
 	child = (pid_t)strtol(buf, NULL, 10);
 	return child > 0 ? child : f->pid;
+}
+
+bool fx_seen(const struct fx *f)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", fx_serving_pid(f));
+	return access(path, R_OK) == 0;
 }
 
 unsigned int fx_count_fds(const struct fx *f)

@@ -154,6 +154,9 @@ int fx_wait_exit(struct fx *f, int timeout_ms);
 /** fx_serving_pid() - the process that serves: the daemon, or its child inside the sandbox. */
 pid_t fx_serving_pid(const struct fx *f);
 
+/** fx_seen() - whether we may look at it: not as nobody, at one in a sandbox. */
+bool fx_seen(const struct fx *f);
+
 /** fx_count_fds() - descriptors of the serving process. */
 unsigned int fx_count_fds(const struct fx *f);
 
