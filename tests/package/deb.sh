@@ -74,7 +74,7 @@ contents() {
 		usr/share/qemu/vhost-user/60-culvert-virtiofsd.json usr/share/zsh/vendor-completions/_virtiofsd | LC_ALL=C sort) \
 		<(files "$WORK/deb" | grep -v '^usr/share/doc/culvert/') &&
 		grep -F '"binary": "/usr/libexec/culvert/virtiofsd"' "$WORK/deb/usr/share/qemu/vhost-user/60-culvert-virtiofsd.json" &&
-		[ -x "$WORK/deb/usr/libexec/culvert/virtiofsd" ] && [ -s "$WORK/deb/usr/share/doc/culvert/README.md" ]
+		[ -x "$WORK/deb/usr/libexec/culvert/virtiofsd" ] && compgen -G "$WORK/deb/usr/share/doc/culvert/README.md*"
 }
 
 # The units as systemd reads them, which also looks whether there is the program that they start.
@@ -91,6 +91,21 @@ units() {
 	[ $status = 0 ] && [ ! -s "$WORK/said" ]
 }
 
+# The fragments for Kata are TOML, and name the daemon where the package has it.
+fragments() {
+	python3 - "$WORK/deb" "$src"/contrib/kata/*.toml <<-'END'
+		import os, sys, tomllib
+		for path in sys.argv[2:]:
+		    for section in tomllib.load(open(path, "rb"))["hypervisor"].values():
+		        daemon = section["virtio_fs_daemon"]
+		        assert daemon in section["valid_virtio_fs_daemon_paths"], path
+		        assert os.access(sys.argv[1] + daemon, os.X_OK), path
+		        size = section["virtio_fs_cache_size"]
+		        window = ["--dax-window=%dG" % (size // 1024)] if size else []
+		        assert [a for a in section["virtio_fs_extra_args"] if a.startswith("--dax")] == window, path
+	END
+}
+
 profile() {
 	apparmor_parser --skip-kernel-load --skip-cache --base /etc/apparmor.d \
 		"$WORK/deb/etc/apparmor.d/usr.libexec.culvert.virtiofsd"
@@ -104,5 +119,6 @@ check "the package is built from the tarball" build || exit 1
 check "lintian" lintian_clean
 check "what is in the package" contents
 check "systemd reads the units" units
+check "the fragments for Kata fit it" fragments
 check "AppArmor reads the profile" profile
 verdict
