@@ -42,7 +42,7 @@
 
 #define RINGS    3u
 #define OUT_MAX  24u
-#define ANSWER_S 30
+#define ANSWER_S 120
 #define FDS_MAX  400 /* with a thread for each of 65 rings */
 
 static struct options opts;
