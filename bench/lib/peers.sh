@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034
-# The other daemons, by package name: Rust's virtiofsd as Debian 13 has it, and QEMU's in C, the last of which is Debian 12's.
+# The other daemons, by package name: Rust's virtiofsd 1.14, of the suite after Debian 13, and QEMU's in C, the last of
+# which is Debian 12's.
 #
 # Sourced; needs $CACHE, $TOP and tests/guest/lib/fetch.sh. A daemon of another suite is run with that suite's libraries,
 # through its own ld.so. rust_get sets RUST, c_get sets QEMU_C: arrays, the start of a command.
 
-RUST_SUITE=trixie C_SUITE=bookworm
+RUST_SUITE=forky C_SUITE=bookworm
 
 rust_get() {
 	peer_get rust "$RUST_SUITE" virtiofsd usr/libexec/virtiofsd || return
