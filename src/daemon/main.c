@@ -222,7 +222,7 @@ static int run(const struct options *o)
 {
 	unsigned int level = o->log_level;
 	struct jail_conf jail_conf = conf_of(o);
-	struct listener listener;
+	struct listener listener = {.fd = -1};
 	struct jail jail;
 	int r;
 
