@@ -236,11 +236,9 @@ static void run(struct feed *f, const struct guest_ask *ask)
 		session_pending_add(&se, &a->req);
 	}
 	/* As a queue's thread that has others to serve, and then another one in its place. */
-	a->req.no_wait = class == FUSE_TRIES;
-	if (class != FUSE_ANSWERED)
-		fuse_dispatch(&a->req);
-	if (class == FUSE_TRIES && a->req.would_wait) {
-		a->req.no_wait = a->req.would_wait = false;
+	a->req.no_wait = true;
+	if (class != FUSE_ANSWERED && !fuse_dispatch(&a->req)) {
+		a->req.no_wait = false;
 		fuse_dispatch(&a->req);
 	}
 	if (sem_trywait(&a->done) == 0) {
