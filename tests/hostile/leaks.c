@@ -154,7 +154,8 @@ static void a_million_failures(void **state)
 		      total, fds, fx_count_fds(f), maps, fx_count_maps(f, ""),
 		      ((long long)fx_rss(f) - (long long)rss) / 1024);
 	assert_int_equal(fx_count_fds(f), fds);
-	assert_in_range(fx_count_maps(f, ""), 1, maps + (fx_sanitized() ? 1000 : 2));
+	/* A thread has two, and threads come and go. */
+	assert_in_range(fx_count_maps(f, ""), 1, maps + (fx_sanitized() ? 1000 : 16));
 	if (!fx_sanitized())
 		assert_true(fx_rss(f) < rss + SLACK);
 	for (unsigned int i = 0; i < DEPTH; i++)
