@@ -287,8 +287,13 @@ static void ask(struct feed *f)
 		return;
 	}
 	for (unsigned int i = 0; i < 2; i++) {
-		in[i] = MAX(cuts[feed_below(f, ARRAY_SIZE(cuts))], i ? 512u : 1u);
-		room[i] = MAX(cuts[feed_below(f, ARRAY_SIZE(cuts))], i ? 512u : 1u);
+		uint32_t least = i ? 512 : 1;
+
+		/* A table has 288 descriptors at most. */
+		in[i] = cuts[feed_below(f, ARRAY_SIZE(cuts))];
+		in[i] = MAX(in[i], least);
+		room[i] = cuts[feed_below(f, ARRAY_SIZE(cuts))];
+		room[i] = MAX(room[i], least);
 	}
 	memcpy(q->in, buf, a->len);
 	vuf_req_adopt(q, a->len);
