@@ -526,7 +526,7 @@ static const char *end_well(struct fx *f)
 		if (vuf_dax_size(f->v))
 			vuf_dax_quiet(f->v, FX_WAIT_MS);
 		/* What came with the last message is closed after its answer. */
-		for (unsigned int i = 0; i < 100 && !fx_fds_flat(f->fds, fx_count_fds(f)); i++)
+		for (unsigned int i = 0; i < 500 && !fx_fds_flat(f->fds, fx_count_fds(f)); i++)
 			usleep(20000);
 		if (!fx_fds_flat(f->fds, fx_count_fds(f)))
 			return "descriptors leak";
