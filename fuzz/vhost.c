@@ -61,6 +61,12 @@ static int vring_start(void *owner, struct vu_vring *vr)
 	return 0;
 }
 
+static void vring_failed(void *owner, struct vu_vring *vr, int error)
+{
+	(void)owner;
+	MUST(error < 0 && !started[vr->index] && !vr->vq.running);
+}
+
 static void vring_stop(void *owner, struct vu_vring *vr)
 {
 	(void)owner;
@@ -96,7 +102,8 @@ static void reset(void *owner)
 		MUST(!started[i]);
 }
 
-static const struct vu_dev_ops ops = {vring_start, vring_stop, quiesce, resume, reset};
+static const struct vu_dev_ops ops = {vring_start, vring_failed, vring_stop,
+				      quiesce,     resume,       reset};
 
 static const struct vu_dev_conf conf = {
 	.ops = &ops,

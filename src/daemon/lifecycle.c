@@ -206,6 +206,17 @@ static int vring_start(void *owner, struct vu_vring *vr)
 	return queues_start(life->queues, vr);
 }
 
+static void vring_failed(void *owner, struct vu_vring *vr, int error)
+{
+	(void)owner;
+	if (error == -EFAULT)
+		log_warn("queue %u cannot be served: it is in memory of the guest's that is not "
+			 "shared with us (QEMU: a memory backend with share=on)",
+			 vr->index);
+	else
+		log_warn("queue %u cannot be served: %s", vr->index, strerror(-error));
+}
+
 static void vring_stop(void *owner, struct vu_vring *vr)
 {
 	struct life *life = owner;
@@ -238,6 +249,7 @@ static void reset(void *owner)
 
 static const struct vu_dev_ops dev_ops = {
 	.vring_start = vring_start,
+	.vring_failed = vring_failed,
 	.vring_stop = vring_stop,
 	.quiesce = quiesce,
 	.resume = resume,

@@ -54,6 +54,8 @@ struct vu_vring {
  * struct vu_dev_ops - what the device asks of its owner. All on the control thread.
  *
  * @vring_start: the ring is ready (vq_start() is done): serve it from now on. 0 or -errno.
+ * @vring_failed: the front-end has said all of a ring, and it cannot be started: a negative errno; -EFAULT
+ *               when it is not in the guest's memory, as far as that was shown to us.
  * @vring_stop:  serve it no longer. On return its thread does not touch it, and every chain that
  *               was taken has been pushed, or is given up. The device then calls vq_stop().
  * @quiesce:     on return no queue thread touches a vring or guest memory table, until @resume.
@@ -67,6 +69,7 @@ struct vu_vring {
  */
 struct vu_dev_ops {
 	int (*vring_start)(void *owner, struct vu_vring *vr);
+	void (*vring_failed)(void *owner, struct vu_vring *vr, int error);
 	void (*vring_stop)(void *owner, struct vu_vring *vr);
 	void (*quiesce)(void *owner);
 	void (*resume)(void *owner);

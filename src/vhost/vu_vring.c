@@ -132,6 +132,7 @@ static void try_start(struct vu_dev *dev, struct vu_vring *vr)
 	r = start_vq(dev, vr);
 	if (r < 0) {
 		log_debug("vhost-user: ring %u cannot start: %s", vr->index, strerror(-r));
+		dev->conf.ops->vring_failed(dev->conf.owner, vr, r);
 		vu_vring_error(vr);
 		return;
 	}

@@ -377,6 +377,7 @@ static void ring_addresses(void **state)
 		assert_int_equal(vuf_get_base(v, 1, &(uint32_t){0}), 0);
 		vuf_ring_broken(&v->ring[1]);
 	}
+	assert_true(fx_log_count(f, "not shared with us") >= 6);
 	fx_up(f, true);
 	works(f);
 }

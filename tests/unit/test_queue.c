@@ -192,6 +192,13 @@ static int vring_start(void *owner, struct vu_vring *vr)
 	return queues_start(((struct bench *)owner)->qs, vr);
 }
 
+static void vring_failed(void *owner, struct vu_vring *vr, int error)
+{
+	(void)owner;
+	(void)vr;
+	fail_msg("a ring cannot be started: %d", error);
+}
+
 static void vring_stop(void *owner, struct vu_vring *vr)
 {
 	queues_stop(((struct bench *)owner)->qs, vr);
@@ -218,6 +225,7 @@ static void reset(void *owner)
 
 static const struct vu_dev_ops dev_ops = {
 	.vring_start = vring_start,
+	.vring_failed = vring_failed,
 	.vring_stop = vring_stop,
 	.quiesce = quiesce,
 	.resume = resume,

@@ -400,6 +400,7 @@ static void test_owner_refuses(void **state)
 	fix_begin(&f, FIX_SPLIT);
 	f.start_result = -ENOMEM;
 	fix_ring(&f, 0, 16, 9);
+	assert_int_equal(f.failed, -ENOMEM);
 	assert_false(ring(&f, 0)->started);
 	assert_false(ring(&f, 0)->vq.running);
 	assert_int_equal(fix_counter(f.err[0]), 1);

@@ -38,6 +38,15 @@ static int vring_start(void *owner, struct vu_vring *vr)
 	return f->start_result;
 }
 
+static void vring_failed(void *owner, struct vu_vring *vr, int error)
+{
+	struct fix *f = owner;
+
+	assert_true(error < 0);
+	f->failed = error;
+	assert_false(vr->started);
+}
+
 static void vring_stop(void *owner, struct vu_vring *vr)
 {
 	struct fix *f = owner;
@@ -80,6 +89,7 @@ static void reset(void *owner)
 
 static const struct vu_dev_ops ops = {
 	.vring_start = vring_start,
+	.vring_failed = vring_failed,
 	.vring_stop = vring_stop,
 	.quiesce = quiesce,
 	.resume = resume,

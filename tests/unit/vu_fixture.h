@@ -49,6 +49,7 @@ struct fix {
 	uint8_t *ram;
 	char calls[512];
 	int start_result;
+	int failed; /* what vring_failed() was told last */
 	void (*on_stop)(struct fix *f, struct vu_vring *vr);
 	void (*on_quiesce)(struct fix *f);
 	void (*on_resume)(struct fix *f);
