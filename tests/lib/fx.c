@@ -315,8 +315,9 @@ int fx_wait_exit(struct fx *f, int timeout_ms)
 
 pid_t fx_serving_pid(const struct fx *f)
 {
-	char path[64], buf[64] = "";
-	scoped_fd int fd = -1;
+	static const char ours[] = "virtiofsd";
+	char path[64], buf[64] = "", comm[sizeof(ours) - 1];
+	scoped_fd int fd = -1, comm_fd = -1;
 	pid_t child;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", f->pid, f->pid);
@@ -324,7 +325,13 @@ pid_t fx_serving_pid(const struct fx *f)
 	if (fd < 0 || read(fd, buf, sizeof(buf) - 1) <= 0)
 		return f->pid;
 	child = (pid_t)strtol(buf, NULL, 10);
-	return child > 0 ? child : f->pid;
+	/* A sanitizer may have a helper. */
+	snprintf(path, sizeof(path), "/proc/%d/comm", child);
+	comm_fd = open(path, O_RDONLY | O_CLOEXEC);
+	return comm_fd >= 0 && read(comm_fd, comm, sizeof(comm)) == sizeof(comm) &&
+			       memcmp(comm, ours, sizeof(comm)) == 0
+		       ? child
+		       : f->pid;
 }
 
 bool fx_seen(const struct fx *f)
@@ -514,6 +521,28 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+/* Which descriptors there are where another number was expected. */
+static void list_fds(const struct fx *f)
+{
+	char path[320], to[256];
+	const struct dirent *e;
+	DIR *d;
+
+	print_message("%u descriptors, %u expected:\n", fx_count_fds(f), f->fds);
+	snprintf(path, sizeof(path), "/proc/%d/fd", fx_serving_pid(f));
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", fx_serving_pid(f), e->d_name);
+		n = readlink(path, to, sizeof(to) - 1);
+		if (n > 0)
+			print_message("  %s %.*s\n", e->d_name, (int)n, to);
+	}
+	closedir(d);
+}
+
 /* What a clean end is. Returns NULL, or what is wrong. */
 static const char *end_well(struct fx *f)
 {
@@ -528,8 +557,10 @@ static const char *end_well(struct fx *f)
 		/* What came with the last message is closed after its answer. */
 		for (unsigned int i = 0; i < 500 && !fx_fds_flat(f->fds, fx_count_fds(f)); i++)
 			usleep(20000);
-		if (!fx_fds_flat(f->fds, fx_count_fds(f)))
+		if (!fx_fds_flat(f->fds, fx_count_fds(f))) {
+			list_fds(f);
 			return "descriptors leak";
+		}
 		if (vuf_dax_stats(f->v).live)
 			return "mappings outlive the session";
 	}
