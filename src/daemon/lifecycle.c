@@ -243,7 +243,7 @@ static void reset(void *owner)
 	struct life *life = owner;
 
 	queues_hold(life->queues);
-	session_end(&life->se);
+	session_purge(&life->se);
 	queues_release(life->queues);
 }
 

@@ -45,6 +45,13 @@ void session_end(struct session *se)
 		se->ops->destroy(se->be);
 }
 
+void session_purge(struct session *se)
+{
+	session_end(se);
+	if (se->ops->destroy)
+		se->ops->destroy(se->be);
+}
+
 static struct request **pending_list(struct session *se, uint64_t unique)
 {
 	/* Linux counts in steps of two and keeps the lowest bit for interrupts. */

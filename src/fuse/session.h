@@ -57,6 +57,13 @@ void session_done(struct session *se);
  */
 void session_end(struct session *se);
 
+/**
+ * session_purge() - the same, and of what requests have left that were on their way when it ended.
+ *
+ * Control thread, nothing on its way any more.
+ */
+void session_purge(struct session *se);
+
 /** session_has() - whether all bits of @flags were agreed on at INIT. */
 static inline bool session_has(struct session *se, uint64_t flags)
 {
