@@ -272,6 +272,8 @@ bool vuf_ring_broken(struct vuf_ring *r)
 	struct pollfd pfd = {.fd = r->err_fd, .events = POLLIN};
 	bool broken = poll(&pfd, 1, 0) == 1;
 
-	fd_drain(r->err_fd);
+	/* Not without having seen it: it may have come since. */
+	if (broken)
+		fd_drain(r->err_fd);
 	return broken;
 }
