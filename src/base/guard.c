@@ -5,11 +5,12 @@
  *
  * A page of a shared file that was truncated, or a huge page that there is none of any more, raises
  * SIGBUS in the thread that touches it; a write to one that is mapped for reading raises SIGSEGV. The
- * handler looks whether the address is in guarded memory, maps a private page of zeroes there, counts the hit
- * for this thread, and returns: the access is made again and succeeds. So every access ends, by whatever
- * thread and in whatever instruction, and who has to know looks at guard_hits(). Only the first to touch a page has that hit; the page is written down
- * before it is replaced, so that others who share it can ask, too (guard_age(), guard_gone()). Anything else
- * that raises either ends the process as ever.
+ * handler looks whether the address is in guarded memory, maps a private page of zeroes there, counts
+ * the hit for this thread, and returns: the access is made again and succeeds. So every access ends, by
+ * whatever thread and in whatever instruction, and who has to know looks at guard_hits(). Only the first
+ * to touch a page has that hit; the page is written down before it is replaced, so that others who share
+ * it can ask, too (guard_age(), guard_gone()). Anything else that raises either ends the process as
+ * ever.
  *
  * Why that is safe. The signal is synchronous: it comes between two instructions of the thread that made
  * the access, which is in the midst of a copy or a load, never in the allocator or a lock. The handler
@@ -23,9 +24,9 @@
  * all true at one moment, in which the entry it is in covered the address; mappings do not overlap, so
  * it is the right one.
  *
- * Each page costs the process up to two more mappings, of which the kernel gives it 65,530, and has to be
- * written down. After PAGES_MAX of them, or when a page cannot be mapped, all of the guarded memory is replaced at once, which
- * makes one mapping of it: the guest has lost its memory anyway.
+ * Each page costs the process up to two more mappings, of which the kernel gives it 65,530, and has to
+ * be written down. After PAGES_MAX of them, or when a page cannot be mapped, all of the guarded memory
+ * is replaced at once, which makes one mapping of it: the guest has lost its memory anyway.
  *
  * Lock: one for changing the list, a leaf.
  */

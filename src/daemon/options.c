@@ -4,9 +4,10 @@
  * Theory of operation
  *
  * A row of the table is an option: its names, what it takes, where the value goes (options_set.c puts it
- * there), and its line in the help (options_help.c). `--name=value` and `--name value` mean the same; the last one wins. The words of `-o`,
- * comma separated with doubled commas standing for one, are rows too: those whose legacy name
- * matches. Nothing here touches the system, so that a test can parse anything.
+ * there), and its line in the help (options_help.c). `--name=value` and `--name value` mean the same;
+ * the last one wins. The words of `-o`, comma separated with doubled commas standing for one, are rows
+ * too: those whose legacy name matches. Nothing here touches the system, so that a test can parse
+ * anything.
  */
 #include <errno.h>
 #include <stdlib.h>

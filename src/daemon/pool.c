@@ -3,11 +3,11 @@
 /*
  * Theory of operation
  *
- * One list of tasks, first in first out, and up to @max threads that take from it. A thread is
- * started when a task arrives and more tasks wait than threads; it ends when it has had nothing to do for
- * @linger_ms, or with the pool. A slot of @threads is used again once its thread has ended. Whoever starts one waits until it has initialised itself, so that a task is never accepted that
- * nobody can run: when that fails the pool grows no more, and with no thread at all tasks are
- * refused.
+ * One list of tasks, first in first out, and up to @max threads that take from it. A thread is started
+ * when a task arrives and more tasks wait than threads; it ends when it has had nothing to do for
+ * @linger_ms, or with the pool. A slot of @threads is used again once its thread has ended. Whoever
+ * starts one waits until it has initialised itself, so that a task is never accepted that nobody can
+ * run: when that fails the pool grows no more, and with no thread at all tasks are refused.
  *
  * @lock guards everything; it is a leaf lock and not held while a task runs.
  */

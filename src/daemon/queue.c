@@ -27,11 +27,12 @@
  * its thread loses the queue to another one (queue_spare.c). So a thread asks whether it still is the
  * owner (@lost) when it comes back from the backend, before it touches anything of the queue.
  *
- * A request lives in the queue's slab (slab.c). It leaves the thread in four ways: to the pool, to
- * the control thread (INIT and DESTROY, with all queues held), because the backend answers
- * later, or because it keeps its thread while the queue goes on with another. Then it is "away" and keeps a reference on the memory table by which its buffers were
- * translated. An answer given on the queue's own thread is pushed at once; elsewhere it goes to the
- * slab's list of completed requests, from where the owner pushes it.
+ * A request lives in the queue's slab (slab.c). It leaves the thread in four ways: to the pool, to the
+ * control thread (INIT and DESTROY, with all queues held), because the backend answers later, or because
+ * it keeps its thread while the queue goes on with another. Then it is "away" and keeps a reference on
+ * the memory table by which its buffers were translated. An answer given on the queue's own thread is
+ * pushed at once; elsewhere it goes to the slab's list of completed requests, from where the owner
+ * pushes it.
  *
  * Stopping a ring waits for what is away. What does not come back in time is given up together with
  * its slab: the queue gets a new one, and the last late completion frees the old one.

@@ -20,7 +20,8 @@
  *
  * Mounts are numbered in 16 bits for the inode records. An entry lives as long as there are inodes on
  * it, and so does the descriptor by which handles are opened there, so that the host can unmount what
- * the guest has forgotten. Its references rise from 0 and fall to 0 under ident_mounts.lock only; between, they are atomic.
+ * the guest has forgotten. Its references rise from 0 and fall to 0 under ident_mounts.lock only;
+ * between, they are atomic.
  */
 #include <assert.h>
 #include <errno.h>

@@ -176,8 +176,9 @@ struct inode_found {
  * @ret_stx: its attributes; also written when this fails.
  *
  * One system call for an inode with an open descriptor, and for one that was looked up before and has a
- * settled birth (ident.h); two for others and for new ones; more on file systems without file handles. Returns 0 or -errno: -ENOMEM when the table is full, -ENFILE when no
- * descriptor is free for an inode that needs one.
+ * settled birth (ident.h); two for others and for new ones; more on file systems without file handles.
+ * Returns 0 or -errno: -ENOMEM when the table is full, -ENFILE when no descriptor is free for an inode
+ * that needs one.
  */
 int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx *ret_stx,
 		 struct inode_found *ret);

@@ -3,11 +3,12 @@
 /*
  * Theory of operation
  *
- * Finding. statx(2) of the name gives identity without the handle. A record with the same identity
- * and an open descriptor is the one: as long as it is open the inode number is in use. So is one with the
- * same time of birth, where that counts (ident.c). Otherwise the handle is read by name and compared. The two calls can see two different inodes if the host swaps
- * the name between them; the record that comes of it fits no inode, fails its proof when it is opened,
- * and the guest looks the name up again. So nothing need be opened to make a record.
+ * Finding. statx(2) of the name gives identity without the handle. A record with the same identity and
+ * an open descriptor is the one: as long as it is open the inode number is in use. So is one with the
+ * same time of birth, where that counts (ident.c). Otherwise the handle is read by name and compared.
+ * The two calls can see two different inodes if the host swaps the name between them; the record that
+ * comes of it fits no inode, fails its proof when it is opened, and the guest looks the name up again.
+ * So nothing need be opened to make a record.
  *
  * Where there are no handles, or no name (O_TMPFILE), the descriptor itself is the identity: it is
  * opened first, stat'ed, and kept for the life of the record.

@@ -10,9 +10,9 @@
  * handle.
  *
  * READDIRPLUS looks every name up: 1 statx(2) for an inode that is known, one call more for a new one
- * (inode_lookup()). An entry is looked up only after it is clear that it fits, so no lookup is counted that the guest is
- * not told of. A name that has gone meanwhile is left out; one that cannot be looked up is given
- * without attributes (nodeid 0), and the guest asks for itself.
+ * (inode_lookup()). An entry is looked up only after it is clear that it fits, so no lookup is counted
+ * that the guest is not told of. A name that has gone meanwhile is left out; one that cannot be looked
+ * up is given without attributes (nodeid 0), and the guest asks for itself.
  *
  * Locks: handle_file.lock over all of it; the inode table's are taken inside.
  */
