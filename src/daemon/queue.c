@@ -38,7 +38,8 @@
  * its slab: the queue gets a new one, and the last late completion frees the old one.
  *
  * Locks: queue.lock guards what says so; work_lock the list of exclusive requests; watch_lock the
- * watcher's sleep. All, and slab.lock, are leaves; none is held while a request runs.
+ * watcher's sleep, and it is outside of queue.lock. All others, and slab.lock, are leaves; none is held
+ * while a request runs.
  */
 #include <errno.h>
 #include <poll.h>
