@@ -24,9 +24,14 @@ ARMS = {
     "dax-auto": ("DAX auto", "#e6550d"),
     "dax-always": ("DAX always", "#a63603"),
     "dax-small": ("DAX, small window", "#dadaeb"),
+    "dax-hot": ("DAX, mapped already", "#fee6ce"),
 }
 # job, arm, the arm it is compared with, at least
 TARGETS = [
+    ("bare-read-1", "dax-auto", "9p-mmap", 10),
+    ("bare-read-1", "dax-auto", "9p-loose", 5),
+    ("bare-randread-1", "dax-auto", "9p-mmap", 50),
+    ("bare-randread-1", "dax-auto", "9p-loose", 50),
     ("mmap-read-1", "dax-auto", "9p-mmap", 10),
     ("mmap-read-1", "dax-auto", "9p-loose", 5),
     ("mmap-randread-1", "dax-auto", "9p-mmap", 50),
@@ -64,7 +69,7 @@ def ordered(runs, key, known):
 
 
 def jobs_of(runs):
-    names = [f"{e}-{k}-{n}" for n in (1, 4) for e in ("mmap", "psync") for k in KINDS]
+    names = [f"{e}-{k}-{n}" for n in (1, 4) for e in ("bare", "mmap", "psync") for k in KINDS]
     return ordered(runs, "job", names)
 
 
