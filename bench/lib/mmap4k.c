@@ -91,7 +91,7 @@ int main(int argc, char **argv)
 		spent = now_ns() - begin;
 	}
 	(void)last;
-	printf("%llu %llu %ld\n", (unsigned long long)done * (BLOCK / 1024), (unsigned long long)(spent / 1000000),
-	       faults() - before);
+	printf("%llu %llu %ld\n", (unsigned long long)done * (BLOCK / 1024),
+	       (unsigned long long)(spent / 1000000), faults() - before);
 	return 0;
 }
