@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Writes what is made from the table of options at build time: completions for shells, and a list for tests. */
+/* Writes what is made from the table of options at build time: completions for shells, and a list. */
 /*
  * Theory of operation
  *
@@ -204,9 +204,9 @@ static void zsh(void)
 	puts("\t&& return 0");
 }
 
-/* ---- for tests ---- */
+/* ---- for tests, and for the manual ---- */
 
-/* Name, letter, word of -o, what the value is called, how it is treated, values: apart by tabs. */
+/* Apart by tabs: name, letter, word of -o, what the value is called, how it is treated, values, text of the help. */
 static void list(void)
 {
 	for (size_t i = 0; i < option_rows_n; i++) {
@@ -219,7 +219,7 @@ static void list(void)
 		       : row->missing       ? "optional"
 					    : "offered");
 		put_words(row);
-		putchar('\n');
+		printf("\t%s\n", row->help ? row->help : "");
 	}
 }
 
