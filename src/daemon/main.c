@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -146,14 +147,25 @@ static int open_listener(const struct options *o, struct listener *l)
 	return 0;
 }
 
+/* Why there are no file handles in the share. */
+static const char *lack_of_handles(void)
+{
+	/* There is no such descriptor, but that is only looked at where there is the call. */
+	syscall(SYS_name_to_handle_at, -1, "", NULL, NULL, 0);
+	return errno == ENOSYS || errno == EPERM ? "name_to_handle_at(2) is missing or denied"
+						 : "its file system has no file handles";
+}
+
 static const char *why(const struct options *o, int error)
 {
 	if (o->inode_file_handles != PT_HANDLES_MANDATORY)
 		return strerror(-error);
 	if (error == -EOPNOTSUPP)
-		return "--inode-file-handles=mandatory: its file system has no file handles";
+		return lack_of_handles();
+	if (error == -ENOSYS)
+		return "open_by_handle_at(2) is missing";
 	if (error == -EPERM)
-		return "--inode-file-handles=mandatory: CAP_DAC_READ_SEARCH is missing";
+		return "CAP_DAC_READ_SEARCH is missing";
 	return strerror(-error);
 }
 
@@ -192,9 +204,17 @@ static int serve(const struct options *o, struct listener *l, const struct jail_
 	int r = pt_new(&conf, &pt);
 
 	if (r < 0) {
-		log_err("--shared-dir '%s': %s", o->shared_dir, why(o, r));
+		log_err("--shared-dir '%s'%s: %s", o->shared_dir,
+			o->inode_file_handles == PT_HANDLES_MANDATORY
+				? ": --inode-file-handles=mandatory"
+				: "",
+			why(o, r));
 		return EXIT_FAILURE;
 	}
+	if (pt_keeps_open(pt))
+		log_info("--shared-dir '%s': %s: each file that the guest remembers stays open, "
+			 "as many as the limit of open files allows",
+			 o->shared_dir, lack_of_handles());
 	close(jail->root_fd);
 	close(jail->proc_fd_fd);
 	r = jail_seal(jail_conf) < 0 ? EXIT_FAILURE : lifecycle_serve(o, l, pt);

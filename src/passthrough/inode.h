@@ -119,9 +119,13 @@ int inode_table_init(struct inode_table *t, int root_fd, int proc_fd, uint32_t m
  * inode_use_handles() - open evicted inodes by their file handles from now on, before their names.
  *
  * Before the first request. Returns 0; -EOPNOTSUPP when the root's file system has no handles that can
- * be opened, -EPERM without CAP_DAC_READ_SEARCH, or another -errno; then nothing has changed.
+ * be opened, -ENOSYS when the kernel opens none, -EPERM without CAP_DAC_READ_SEARCH, or another -errno;
+ * then nothing has changed.
  */
 int inode_use_handles(struct inode_table *t);
+
+/** inode_has_handles() - whether inodes where the root lies have handles. Before the first request. */
+bool inode_has_handles(struct inode_table *t);
 
 /** inode_table_done() - close and free all. Nobody uses an inode. */
 void inode_table_done(struct inode_table *t);

@@ -130,9 +130,20 @@ static int try(struct inode_table *t, uint16_t mount, int fd)
 		return -EOPNOTSUPP;
 	fd = open_handle(ident_mount_fd(&t->mounts, mount), h.type, h.bytes, h.len);
 	if (fd < 0)
-		return fd == -EPERM ? -EPERM : -EOPNOTSUPP;
+		return fd == -EPERM || fd == -ENOSYS ? fd : -EOPNOTSUPP;
 	fd_close(&fd);
 	return 0;
+}
+
+bool inode_has_handles(struct inode_table *t)
+{
+	struct fdcache_pin pin = {.fd = -1};
+	struct ident_handle h = {0};
+
+	if (fdcache_pin(&t->fds, inode_slot(t, t->root), &pin))
+		ident_handle(&t->mounts.mounts[t->root->mount], pin.fd, "", AT_EMPTY_PATH, &h);
+	fdcache_unpin(&t->fds, &pin);
+	return h.len;
 }
 
 int inode_use_handles(struct inode_table *t)

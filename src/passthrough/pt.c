@@ -144,6 +144,11 @@ int pt_new(const struct pt_conf *conf, struct pt **ret)
 	return 0;
 }
 
+bool pt_keeps_open(struct pt *pt)
+{
+	return !inode_has_handles(&pt->inodes);
+}
+
 void pt_free(struct pt *pt)
 {
 	/* What a thread is stuck in stays behind, with the process. */

@@ -99,10 +99,17 @@ struct pt_conf {
  * pt_new() - a backend for pt_ops. Before any thread that runs requests.
  *
  * 0 or -errno; with PT_HANDLES_MANDATORY -EOPNOTSUPP when the file system has no handles that can be
- * opened, and -EPERM when this takes a capability that is missing.
+ * opened, -ENOSYS when the kernel opens none, and -EPERM when this takes a capability that is missing.
  */
 struct pt;
 int pt_new(const struct pt_conf *conf, struct pt **ret);
+
+/**
+ * pt_keeps_open() - whether there are no file handles in the share, not even to know files by.
+ *
+ * Each inode that the guest remembers keeps a descriptor then, so they are as many as may be open.
+ */
+bool pt_keeps_open(struct pt *pt);
 
 /** pt_free() - close and free everything. No request may be running. Accepts NULL. */
 void pt_free(struct pt *pt);
