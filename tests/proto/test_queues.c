@@ -5,13 +5,16 @@
  *
  * Load is driven with as many requests in flight as the ring holds; each reply is checked. A queue is
  * made to wait by a file system in the share that answers nothing (fx_stall()), so what must go on
- * meanwhile is shown to go on, without a clock.
+ * meanwhile is shown to go on, without a clock. Whether a queue's thread has slept is how often the kernel
+ * has taken it off a CPU; a round that a busy machine has disturbed is done again.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -24,6 +27,8 @@ static const struct fx_opts five_rings = {.vuf = {.rings = 5}};
 static const struct fx_opts stalled = {.tmpfs = true, .vuf = {.rings = 3}};
 static const struct fx_opts stalled_pool = {
 	.tmpfs = true, .vuf = {.rings = 3}, .args = {"--thread-pool-size=2"}};
+static const struct fx_opts polling = {.args = {"--poll-us=10000"}};
+static const struct fx_opts sleeping = {.args = {"--poll-us=0"}};
 
 /* A lane: requests of one thread on one ring. */
 struct lane {
@@ -380,6 +385,80 @@ static void a_broken_ring_is_alone(void **state)
 	}
 }
 
+/* What the daemon's threads have used: how often they left a CPU, and their time on one in clock ticks. */
+struct used {
+	unsigned long leaves;
+	unsigned long ticks;
+};
+
+static struct used used(const struct fx *f)
+{
+	struct used u = {0, 0};
+	struct dirent *de;
+	char path[64], line[512];
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)fx_serving_pid(f));
+	d = opendir(path);
+	assert_non_null(d);
+	while ((de = readdir(d))) {
+		unsigned long n, user, system;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", (int)fx_serving_pid(f),
+			 de->d_name);
+		file = fopen(path, "re");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1)
+				u.leaves += n;
+		if (file)
+			fclose(file);
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", (int)fx_serving_pid(f),
+			 de->d_name);
+		file = fopen(path, "re");
+		if (file && fgets(line, sizeof(line), file) && strrchr(line, ')') &&
+		    sscanf(strrchr(line, ')'),
+			   ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+			   &system) == 2)
+			u.ticks += user + system;
+		if (file)
+			fclose(file);
+	}
+	closedir(d);
+	return u;
+}
+
+/* A queue that polls does not sleep between two requests, one that does not does; idle, both do nothing. */
+static void looks_for_more(void **state)
+{
+	struct fx *f = *state;
+	const bool polls = f->opts == &polling;
+	const time_t end = time(NULL) + FX_WAIT_MS / 1000;
+	struct used from, to;
+	struct fuse_attr_out a;
+	bool good;
+
+	do {
+		from = used(f);
+		for (unsigned int n = 0; n < 200; n++) {
+			assert_int_equal(fz_getattr(f, FUSE_ROOT_ID, &a), 0);
+			usleep(200);
+		}
+		to = used(f);
+		good = polls ? to.leaves - from.leaves < 50 : to.leaves - from.leaves >= 150;
+	} while (!good && time(NULL) < end);
+	assert_true(good);
+	do {
+		from = used(f);
+		usleep(500000);
+		to = used(f);
+		/* ThreadSanitizer has a thread of its own, which wakes up now and then. */
+		good = to.ticks == from.ticks && (fx_tsan() || to.leaves == from.leaves);
+	} while (!good && time(NULL) < end);
+	assert_true(good);
+	assert_int_equal(fz_getattr(f, FUSE_ROOT_ID, &a), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +470,8 @@ int main(int argc, char **argv)
 		FX_TEST(a_pool_takes_what_waits, &stalled_pool),
 		FX_TEST(stopping_a_ring_drains_it, &stalled),
 		FX_TEST(a_broken_ring_is_alone, &five_rings),
+		FX_TEST(looks_for_more, &polling),
+		FX_TEST(looks_for_more, &sleeping),
 	};
 
 	return fx_main(argc, argv, "queues", tests, ARRAY_SIZE(tests));
