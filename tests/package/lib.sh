@@ -45,6 +45,22 @@ same() { # file file
 	diff -u "$1" "$2"
 }
 
+# Use a share in which the host has made "file"; the host then finds "hard".
+work_on() { # mount-point [command that runs another one]
+	"${@:2}" bash -exc '
+		cd "$0"
+		[ "$(cat file)" = host ]
+		mkdir dir
+		cp -a /usr/share/doc/culvert dir/
+		diff -r /usr/share/doc/culvert dir/culvert
+		mv dir/culvert doc
+		ln file hard
+		[ "$(stat -c %h hard)" = 2 ]
+		rm -r doc dir
+		echo guest >file
+	' "$1"
+}
+
 verdict() {
 	printf '%d passed, %d failed, 0 skipped\n' $passed $failed
 	[ $failed = 0 ]

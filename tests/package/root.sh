@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The Debian package on a bare system: it is installed beside the distribution's virtiofsd, its daemon serves a mount on
-# the host and a real guest, and when it is purged everything is as it was.
+# the host, a real guest and the demo, and when it is purged everything is as it was.
 #
 # usage: tests/package/root.sh SUITE DEB
 #
@@ -67,36 +67,45 @@ gone() { # pid
 # What the package installs is enough to serve a share and to mount it.
 session() {
 	local pid status
-	mkdir -p "$ROOT/srv/share/dir" "$ROOT/mnt/share" && echo host >"$ROOT/srv/share/file" || return
+	mkdir -p "$ROOT/srv/share" "$ROOT/mnt/share" && echo host >"$ROOT/srv/share/file" || return
 	in_root "$DAEMON" --socket-path /run/fs.sock --shared-dir /srv/share --xattr &
 	pid=$!
 	until [ -S "$ROOT/run/fs.sock" ]; do kill -0 $pid && sleep 0.02 || return; done
-	in_root virtiofs-mount /run/fs.sock /mnt/share && in_root bash -exc '
-		cd /mnt/share
-		[ "$(cat file)" = host ]
-		cp -a /usr/share/doc dir/
-		diff -r /usr/share/doc dir/doc
-		mv dir/doc doc
-		ln file hard
-		[ "$(stat -c %h hard)" = 2 ]
-		rm -r doc dir
-		echo guest >file
-	'
+	in_root virtiofs-mount /run/fs.sock /mnt/share && work_on /mnt/share in_root
 	status=$?
 	umount "$ROOT/mnt/share" || kill $pid
 	gone $pid && wait $pid && [ $status = 0 ] && [ "$(cat "$ROOT/srv/share/hard")" = guest ] &&
 		[ ! -e "$ROOT/run/fs.sock" ] && [ ! -e "$ROOT/run/fs.sock.pid" ] && rm -r "$ROOT/srv/share" && rmdir "$ROOT/mnt/share"
 }
 
-# User-Mode Linux, with the daemon in the root, which finds the harness's folders under their own names.
+# With those above it; outside_no_more removes what was made.
+make_dir() { [ -d "$1" ] || { make_dir "${1%/*}" && mkdir "$1" && echo "$1" >>"$WORK/made"; }; }
+
+# The daemon in the root for harnesses outside of it: their folders are there under their own names, and what they mount
+# in these is, too. The folder of the demo is one of our own.
+outside() {
+	local dir
+	mkdir -p "$WORK/guest" "$WORK/demo" "$CACHE" "$TOP/.cache/demo" && mount --bind "$WORK/demo" "$TOP/.cache/demo" || return
+	for dir in "$WORK/guest" "$TOP/.cache"; do
+		make_dir "$ROOT$dir" && mount --rbind "$dir" "$dir" && mount --make-rshared "$dir" && mount --rbind "$dir" "$ROOT$dir" || return
+	done
+	printf '#!/bin/sh\nexec chroot "%s" %s "$@"\n' "$ROOT" $DAEMON >"$WORK/daemon" && chmod 755 "$WORK/daemon"
+}
+
+outside_no_more() {
+	local dir
+	for dir in "$TOP/.cache" "$WORK/guest"; do
+		umount -R "$ROOT$dir" && umount -R "$dir" || return
+	done
+	tac "$WORK/made" | xargs -d '\n' rmdir
+}
+
 guest() {
-	mkdir -p "$WORK/guest" "$CACHE" "$ROOT$WORK/guest" "$ROOT$CACHE" && mount --bind "$WORK/guest" "$ROOT$WORK/guest" &&
-		mount --rbind "$CACHE" "$ROOT$CACHE" || return
-	printf '#!/bin/sh\nexec chroot "%s" %s "$@"\n' "$ROOT" $DAEMON >"$WORK/daemon" && chmod 755 "$WORK/daemon" || return
 	TMPDIR=$WORK/guest "$TOP/tests/guest/run" --daemon "$WORK/daemon" --log "$WORK/log" --guest uml --verbose --jobs 1 basic
-	local status=$?
-	umount -R "$ROOT$CACHE" && umount "$ROOT$WORK/guest" && (cd "$ROOT" && rmdir -p "./$WORK/guest" "./$CACHE") 2>/dev/null
-	return $status
+}
+
+demo() {
+	TMPDIR=$WORK/guest make -s -C "$TOP" demo DAEMON="$WORK/daemon" && [ -x "$WORK/demo/share/work/hello/hello" ]
 }
 
 # Removed, it leaves what Debian calls its configuration; purged, nothing. Who has installed libraries with it can tell
@@ -110,7 +119,11 @@ check "$suite: a bare system" bootstrap || exit 1
 check "$suite: the package installs" install && {
 	check "$suite: beside the distribution's" beside
 	check "$suite: a session with what is installed" session
-	check "$suite: a guest" guest
+	check "$suite: folders of harnesses" outside && {
+		check "$suite: a guest" guest
+		check "$suite: make demo" demo
+		check "$suite: no folders of harnesses" outside_no_more
+	}
 }
 check "$suite: purged, nothing is left" purge
 verdict
