@@ -101,6 +101,14 @@ guest_needs() { # command package
 	command -v "$1" >/dev/null || lack "the package $2 is not installed; run scripts/deps guest"
 }
 
+# Sets accel: what QEMU runs the guest's code with.
+qemu_accel() {
+	accel=(-accel "tcg,thread=multi,tb-size=256" -cpu max)
+	if grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && [ -w /dev/kvm ]; then
+		accel=(-accel kvm -cpu host)
+	fi
+}
+
 # Replace this process by the guest. Standard input and output are its console.
 guest_exec() { # guest socket tag queues boots window
 	local mem=768 tmp=()
@@ -115,10 +123,8 @@ guest_exec() { # guest socket tag queues boots window
 			5<"$RUN/ctl.in" 6>"$RUN/ctl.out"
 		;;
 	qemu | qemu-next | *-dax)
-		local accel=(-accel "tcg,thread=multi,tb-size=256" -cpu max) device=vhost-user-fs-pci,id=fs,chardev=fs,queue-size=1024
-		if grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && [ -w /dev/kvm ]; then
-			accel=(-accel kvm -cpu host)
-		fi
+		local accel device=vhost-user-fs-pci,id=fs,chardev=fs,queue-size=1024
+		qemu_accel
 		[ "$4" = 1 ] || device+=,num-request-queues=$4
 		device+=,tag=$3
 		case $1 in
