@@ -10,8 +10,10 @@
  * of the pool would, and ends, or becomes a spare one. So a request holds up its queue for two ticks
  * at most, and for the others that costs a swap of a word that nobody else touches.
  *
- * The watcher sleeps for good while no queue is busy. It says so (@parked) before it looks at them for the
- * last time, and a queue that becomes busy looks at @parked after that: one of them sees the other.
+ * The watcher sleeps for good when no queue has been busy for LINGER_TICKS: to wake it costs more than a
+ * small request, so a guest that asks for one thing after the other must not find it asleep each time. It
+ * says that it will sleep (@parked) before it looks at the queues for the last time, and a queue that becomes
+ * busy looks at @parked after that: one of them sees the other.
  *
  * That a thread was merely not given a CPU for so long looks the same. It does no harm.
  *
@@ -27,7 +29,8 @@
 #include "session.h"
 #include "util.h"
 
-#define TICK_MS 5 /* a request that takes two of them keeps its thread */
+#define TICK_MS      5   /* a request that takes two of them keeps its thread */
+#define LINGER_TICKS 20u /* so often it looks at queues that do nothing */
 
 /* On a spare thread. */
 /* seccomp: prctl 0==PR_SET_NAME */
@@ -57,11 +60,11 @@ static void inherit(struct pool_task *task)
 	prctl(PR_SET_NAME, "virtiofsd-pool");
 }
 
-/* Whether the queue is busy. Sees to it that no request keeps it. */
+/* Whether the queue is busy, or was since the last look. Sees to it that no request keeps it. */
 static bool look_at(struct queue *q)
 {
 	uint64_t op = atomic_load_explicit(&q->op, memory_order_acquire);
-	bool busy;
+	bool busy = op != q->seen;
 
 	if (op & 1 && op == q->seen && !atomic_load_explicit(&q->heir_out, memory_order_acquire)) {
 		q->heir.run = inherit;
@@ -72,7 +75,7 @@ static bool look_at(struct queue *q)
 	}
 	q->seen = op;
 	pthread_mutex_lock(&q->lock);
-	busy = q->busy;
+	busy |= q->busy;
 	pthread_mutex_unlock(&q->lock);
 	return busy;
 }
@@ -90,19 +93,22 @@ static bool look_at_all(struct queues *qs)
 static void *watch_main(void *arg)
 {
 	struct queues *qs = arg;
+	unsigned int idle = 0;
 
 	prctl(PR_SET_NAME, "virtiofsd-watch");
 	pthread_mutex_lock(&qs->watch_lock);
 	while (!qs->watch_quit) {
 		struct timespec ts;
-		bool busy;
 
 		/* A queue that becomes busy from here on sees this, or is seen: enter(). */
-		atomic_store(&qs->parked, true);
-		busy = look_at_all(qs);
-		if (!busy) {
+		if (idle == LINGER_TICKS)
+			atomic_store(&qs->parked, true);
+		if (look_at_all(qs)) {
+			idle = 0;
+		} else if (idle++ == LINGER_TICKS) {
 			while (atomic_load(&qs->parked) && !qs->watch_quit)
 				pthread_cond_wait(&qs->watch, &qs->watch_lock);
+			idle = 0;
 			continue;
 		}
 		atomic_store(&qs->parked, false);
