@@ -239,7 +239,6 @@ static void run(struct queue *q, struct queue_req *r)
 	struct request *req = &r->req;
 	const struct queues_conf *conf = &q->qs->conf;
 
-	req_begin(req);
 	req->se = q->qs->conf.se;
 	req->done = queue_done;
 	req->faulted = r->chain.faulted;

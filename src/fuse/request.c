@@ -5,8 +5,8 @@
  *
  * A request belongs to one thread at a time. REQ_FREE -> REQ_RUNNING in req_begin(), -> REQ_REPLIED
  * in finish(), which is the only place that calls @done; the ring's owner makes it REQ_FREE again.
- * The exchange of the state is what makes the reply happen once: whoever comes second finds that it
- * is not running and does nothing. That catches our own mistakes only; no guest can bring it about.
+ * Whoever answers once more finds that it is not running and does nothing. That catches our own
+ * mistakes only; no guest can bring it about.
  *
  * A reply is written payload first, header last, each through a cursor of its own, so that it does
  * not matter how the guest has cut up the buffers. Where there is no room for a header the chain
@@ -39,7 +39,7 @@ void req_begin(struct request *req)
 	req->name[1] = NULL;
 	req->next_pending = NULL;
 	atomic_store_explicit(&req->interrupted, REQ_GO_ON, memory_order_relaxed);
-	atomic_store_explicit(&req->state, REQ_RUNNING, memory_order_relaxed);
+	req->state = REQ_RUNNING;
 }
 
 void *req_backend(const struct request *req)
@@ -49,12 +49,11 @@ void *req_backend(const struct request *req)
 
 static void finish(struct request *req, size_t used)
 {
-	int was = atomic_exchange_explicit(&req->state, REQ_REPLIED, memory_order_acq_rel);
-
-	if (unlikely(was != REQ_RUNNING)) {
+	if (unlikely(req->state != REQ_RUNNING)) {
 		log_debug("%s answered twice", fuse_opcode_name(req->hdr.opcode));
 		return;
 	}
+	req->state = REQ_REPLIED;
 	req->done(req, used);
 }
 

@@ -87,7 +87,7 @@ struct request {
 	struct iov_cursor in;
 	struct iov_cursor out;
 	void (*done)(struct request *req, size_t used);
-	_Atomic int state;
+	enum req_state state;
 	_Atomic int interrupted;
 	struct fuse_in_header hdr;
 	const struct fuse_row *row;
