@@ -19,7 +19,8 @@
 #include "fz.h"
 #include "util.h"
 
-#define DAY 86400u
+#define DAY          86400u
+#define MOUNT_CYCLES 300
 
 struct mode {
 	struct fx_opts opts;
@@ -236,7 +237,7 @@ static void later_mounts_come_and_go(void **state)
 	fx_connect(f);
 	fx_up(f, true);
 	fds = fx_count_fds(f);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < MOUNT_CYCLES; i++) {
 		make_submount(f, "sub");
 		assert_int_equal(fz_lookup(f, FUSE_ROOT_ID, "sub", &e), 0);
 		assert_int_equal(e.attr.flags, FUSE_ATTR_SUBMOUNT);
