@@ -207,7 +207,17 @@ struct inode *inode_peek(struct inode_table *t, const struct inode_at *at);
 int inode_open(struct inode_table *t, struct inode *ino, struct fdcache_pin *ret);
 
 /**
- * inode_open_as() - the same for an inode that is known to be what @fd is open on.
+ * inode_hold() - the inode that stands at @at, a name, with a descriptor that outlives the name.
+ * @ret: pinned; fdcache_unpin() it.
+ *
+ * Returns it with a reference; NULL when the guest does not know it, or would find it by another name, or when
+ * no descriptor is to be had. Two system calls, one more to compare handles where there is no settled birth
+ * (ident.h), and one more to close a descriptor that is not needed.
+ */
+struct inode *inode_hold(struct inode_table *t, const struct inode_at *at, struct fdcache_pin *ret);
+
+/**
+ * inode_open_as() - inode_open() for an inode that is known to be what @fd is open on.
  *
  * One system call. Returns 0, -ENFILE or another error of open(2).
  */

@@ -22,6 +22,10 @@
  * decides. A step that fails because the host has moved things is asked of inode_table.rescue, which
  * knows what the guest has open.
  *
+ * What is about to lose its name is opened by it first, and then compared: what the guest does not know, or has
+ * open anyway, costs a call or two too many that way, and what it has merely seen, as nearly all that is
+ * removed, one or two less than it would to find it and to open it then.
+ *
  * A lookup leaves a descriptor for later, which mostly is never. But what the host replaces between the
  * lookup and the first use would be stale, though its name lives, and Linux tries again only once. So
  * lookups open what they find where the guest may keep nothing and comes back at once (@eager), and for
@@ -577,4 +581,30 @@ int inode_open_as(struct inode_table *t, struct inode *ino, int fd, struct fdcac
 		return own;
 	inode_insert(t, ino, own, ret);
 	return 0;
+}
+
+struct inode *inode_hold(struct inode_table *t, const struct inode_at *at, struct fdcache_pin *ret)
+{
+	scoped_fd int fd = at_open(t, at);
+	struct inode_at opened = *at;
+	struct inode *ino;
+
+	if (fd < 0 && fd != -ENFILE)
+		return NULL;
+	/* Where none is free, what is open already can be held all the same. */
+	if (fd >= 0)
+		opened.fd = fd;
+	ino = inode_peek(t, &opened);
+	if (ino && inode_named(t, ino, at->dir, at->name)) {
+		if (fd >= 0) {
+			inode_insert(t, ino, fd_steal(&fd), ret);
+			return ino;
+		}
+		if (inode_open(t, ino, ret) == 0)
+			return ino;
+	}
+	if (fd >= 0)
+		fdcache_release(&t->fds);
+	inode_put(t, ino);
+	return NULL;
 }

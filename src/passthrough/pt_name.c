@@ -14,8 +14,8 @@
  * be what makes room.
  *
  * System calls, with directories whose descriptors are open: LOOKUP 1 (2 if it is new; see
- * inode_lookup()); MKNOD, MKDIR, SYMLINK 1 + LOOKUP, 4 more to switch ids; UNLINK, RMDIR 2; RENAME 3;
- * LINK 2. A umask costs 2 more, a label 3.
+ * inode_lookup()); MKNOD, MKDIR, SYMLINK 1 + LOOKUP, 4 more to switch ids; UNLINK, RMDIR 4; RENAME 3,
+ * 5 where it replaces; LINK 2. A umask costs 2 more, a label 3.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -126,23 +126,13 @@ int pt_mkdir(struct request *req, uint64_t parent, const char *name, const struc
 		    &(struct made){.mode = S_IFDIR | (in->mode & 07777), .umask = in->umask}, ret);
 }
 
-/*
- * The inode at (@dir, @name), pinned, if the guest knows it and would find it by that name alone.
- * Else @ret stays empty.
- */
+/* The inode at (@dir, @name), pinned, if the guest knows it and would find it by that name alone. */
 static void hold(struct pt *pt, const struct pt_node *dir, const char *name, struct pt_node *ret)
 {
 	const struct inode_at at = {.dir = dir->ino, .dirfd = dir->pin.fd, .name = name, .fd = -1};
-	struct pt_node node = {.pt = pt, .ino = inode_peek(&pt->inodes, &at)};
 
-	if (!node.ino)
-		return;
-	if (inode_named(&pt->inodes, node.ino, dir->ino, name) &&
-	    inode_open(&pt->inodes, node.ino, &node.pin) == 0) {
-		*ret = node;
-		return;
-	}
-	inode_put(&pt->inodes, node.ino);
+	ret->pt = pt;
+	ret->ino = inode_hold(&pt->inodes, &at, &ret->pin);
 }
 
 /* seccomp: unlinkat */

@@ -82,6 +82,8 @@ static void names(struct ptf *f)
 
 	ptf_host_file(f, "a", "text");
 	ptf_host_file(f, "v", "text");
+	ptf_host_file(f, "seen", "text");
+	ptf_host_file(f, "unseen", "text");
 	once = settle(f) ? 1 : 2;
 	COUNT(1, ptf_lookup(f, root, "none"));
 	COUNT(2, ptf_lookup(f, root, "a"));
@@ -93,8 +95,12 @@ static void names(struct ptf *f)
 	COUNT(1, ptf_getattr(f, a, NULL));
 	COUNT(2, pt_ops.link(&f->req, a, root, "b", &e));
 	ptf_getattr(f, ptf_node(f, root, "v"), NULL);
-	COUNT(3, pt_ops.rename(&f->req, root, "b", root, "v", 0));
-	COUNT(2, pt_ops.unlink(&f->req, root, "v"));
+	COUNT(5, pt_ops.rename(&f->req, root, "b", root, "v", 0));
+	COUNT(4, pt_ops.unlink(&f->req, root, "v"));
+	/* One that was looked up and no more keeps the descriptor. */
+	ptf_lookup(f, root, "seen");
+	COUNT(once + 2, pt_ops.unlink(&f->req, root, "seen"));
+	COUNT(4, pt_ops.unlink(&f->req, root, "unseen"));
 	COUNT(3, ptf_mkdir(f, root, "d"));
 	f->req.hdr.uid = f->req.hdr.gid = 1234;
 	COUNT(geteuid() == 0 ? 7 : 1, ptf_create(f, root, "c1", 0600, O_RDWR, &fh));
