@@ -144,6 +144,16 @@ static struct inode *chain_next(struct inode_table *t, uint32_t slot, const stru
 	return NULL;
 }
 
+/* Whether the handle would tell more of such an identity. Under the stripe's lock. */
+static bool chain_may_have(struct inode_table *t, uint64_t hash, const struct inode_key *key)
+{
+	uint32_t slot = *inode_chain(t, hash);
+
+	while (slot && !inode_matches(inode_in(t, slot), key))
+		slot = inode_in(t, slot)->next;
+	return slot;
+}
+
 /* The record with an identity, with a reference. Under the stripe's lock. */
 static struct inode *chain_find(struct inode_table *t, uint64_t hash, const struct inode_key *key,
 				const struct ident_handle *h)
@@ -415,7 +425,7 @@ struct inode *inode_peek(struct inode_table *t, const struct inode_at *at)
 	s = &t->stripes[hash % INODE_STRIPES];
 	pthread_mutex_lock(&s->lock);
 	ino = chain_find(t, hash, &key, NULL);
-	known = *inode_chain(t, hash) != 0;
+	known = chain_may_have(t, hash, &key);
 	pthread_mutex_unlock(&s->lock);
 	if (!ino && known && at_handle(at, &t->mounts.mounts[key.mount], &h) == 0) {
 		pthread_mutex_lock(&s->lock);
