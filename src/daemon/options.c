@@ -324,14 +324,18 @@ static int parse_one(struct option_parser *p, int argc, char *const argv[], int 
 		snprintf(shown, sizeof(shown), "%.*s", (int)MIN(len + 2, 64), arg);
 	} else {
 		row = find_letter(arg[1]);
-		/* -oWORD is -o WORD */
-		if (arg[2])
+		/* -oWORD is -o WORD; -help is nothing. */
+		if (arg[2]) {
 			value = arg + 2;
+			if (row && !option_takes_value(row))
+				row = NULL;
+		}
 		snprintf(shown, sizeof(shown), "-%c", arg[1]);
 	}
 	if (!row)
 		return option_fail(p, "unknown option '%.64s'", arg);
 	/* A value that begins with a dash is more likely the next option: it has to be glued on. */
+	p->dash = row->name && *i < argc && argv[*i][0] == '-';
 	if (!value && option_takes_value(row) && *i < argc && argv[*i][0] != '-')
 		value = argv[(*i)++];
 	if (row->kind == LEGACY && value)

@@ -172,7 +172,8 @@ int option_set(struct option_parser *p, const struct option_row *row, const char
 	if (!value)
 		value = row->missing;
 	if (!value && option_takes_value(row))
-		return option_fail(p, "%s: a value (%s) is missing", shown, row->arg);
+		return option_fail(p, "%s: a value (%s) is missing%s", shown, row->arg,
+				   p->dash ? "; one that begins with a dash goes behind a =" : "");
 	switch (row->kind) {
 	case FLAG:
 		*(bool *)field(p, row) = row->value;

@@ -58,12 +58,14 @@ extern const size_t option_rows_n;
 
 /**
  * struct option_parser - where an option goes, and where an error is told.
- * @err: one line of at most @size bytes.
+ * @err:  one line of at most @size bytes.
+ * @dash: what follows the option begins with a dash, and so is not its value.
  */
 struct option_parser {
 	struct options *o;
 	char *err;
 	size_t size;
+	bool dash;
 };
 
 /** option_fail() - write the error. Returns -EINVAL. */

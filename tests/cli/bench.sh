@@ -86,6 +86,7 @@ mkdir -p "$DIR/other/virtiofs-bench/made" "$DIR/other/virtiofs-bench/dir-1k"
 head -c 8M /dev/zero | tee "$DIR/other/virtiofs-bench/data" >"$DIR/other/virtiofs-bench/out"
 complains "d: read-4k: READ at" -q 1 -w read-4k "$DIR/share" d="$DIR/d.sock"
 
+complains "it takes a directory and" "$DIR/share"
 complains "there is no such workload" -w nonsense "$DIR/share" native
 complains "not 1 to" -d 0 "$DIR/share" native
 complains "not same, two or any" -c three "$DIR/share" native

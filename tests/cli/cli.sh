@@ -113,6 +113,8 @@ refused 2 --socket-path --fd -- --shared-dir share
 refused 2 --nonsense -- --shared-dir share --socket-path s --nonsense
 refused 2 --nonsense=1 -- --nonsense=1
 refused 2 -x -- -x
+refused 2 "unknown option '-help'" -- -help
+refused 2 --thread-pool-size missing "behind a =" -- --thread-pool-size -1
 refused 2 stray -- --shared-dir share --socket-path s stray
 refused 2 --fd --socket-path exclude -- --shared-dir share --socket-path s --fd 3
 refused 2 --cache often -- --shared-dir share --socket-path s --cache often
@@ -147,7 +149,7 @@ refused 2 "-o timeout" --cache -- --socket-path s -o source=share,timeout=1
 refused 2 "-o vhost_user_socket" --socket-path -- -o source=share,vhost_user_socket=s
 refused 2 "-o norace" -- --socket-path s -o source=share,norace
 refused 2 "-o cache" "'sometimes'" "auto, always, never, metadata" -- --socket-path s -o source=share,cache=sometimes
-refused 2 "-d" "'x'" -- --shared-dir share --socket-path s -dx
+refused 2 "unknown option '-dx'" -- --shared-dir share --socket-path s -dx
 refused 2 "unexpected argument '-'" -- --shared-dir share --socket-path s -
 refused 2 "unknown option '--'" -- --shared-dir share --socket-path s --
 refused 2 --rlimit-nofile "'-5'" -- --shared-dir share --socket-path s --rlimit-nofile=-5

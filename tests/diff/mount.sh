@@ -19,6 +19,11 @@ step() { echo "== $*"; }
 
 step "in the background"
 start_daemon --tag right
+for args in 's' 's m more' '--nonsense s m'; do
+	# shellcheck disable=SC2086
+	"$MOUNT" $args 2>mount.err && fail "$args: it works"
+	[ "$(wc -l <mount.err)" = 1 ] || fail "$args: $(cat mount.err)"
+done
 "$MOUNT" --tag wrong s m 2>mount.err && fail "a wrong tag: it works"
 grep -q 'the daemon.s tag is "right", not "wrong"' mount.err || fail "a wrong tag: $(cat mount.err)"
 daemon_ends "a wrong tag"

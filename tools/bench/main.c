@@ -46,7 +46,7 @@ struct options {
 	bool keep;
 };
 
-static void usage(FILE *f)
+static void usage(void)
 {
 	fputs("usage: virtiofs-bench [OPTION]... DIR ARM...\n"
 	      "Have vhost-user-fs daemons that share DIR do the same work in turn; print what it "
@@ -73,7 +73,7 @@ static void usage(FILE *f)
 	      "  -l, --list          print the workloads\n"
 	      "  -h, --help          this text\n"
 	      "  -V, --version       the version\n",
-	      f);
+	      stdout);
 }
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt, ...)
@@ -205,18 +205,19 @@ static void parse_options(int argc, char **argv, struct options *o)
 			list_works();
 			exit(EXIT_SUCCESS);
 		case 'h':
-			usage(stdout);
+			usage();
 			exit(EXIT_SUCCESS);
 		case 'V':
 			puts("virtiofs-bench " CULVERT_VERSION);
 			exit(EXIT_SUCCESS);
-		default:
-			usage(stderr);
+		default: /* getopt_long() has said why */
 			exit(EXIT_FAILURE);
 		}
 	}
 	if (argc - optind < 2) {
-		usage(stderr);
+		fputs("virtiofs-bench: it takes a directory and one arm or more; --help tells "
+		      "more\n",
+		      stderr);
 		exit(EXIT_FAILURE);
 	}
 	o->dir = argv[optind];

@@ -46,7 +46,7 @@ struct options {
 	bool debug;
 };
 
-static void usage(FILE *f)
+static void usage(void)
 {
 	fputs("usage: virtiofs-mount [OPTION]... SOCKET DIR\n"
 	      "Mount on DIR what the vhost-user-fs daemon that listens at SOCKET shares.\n\n"
@@ -59,7 +59,7 @@ static void usage(FILE *f)
 	      "  -h, --help         this text\n"
 	      "  -V, --version      the version\n\n"
 	      "umount DIR, or a signal, ends it.\n",
-	      f);
+	      stdout);
 }
 
 static void add_opts(struct options *o, const char *more)
@@ -110,18 +110,18 @@ static void parse_options(int argc, char **argv, struct options *o)
 			o->debug = o->foreground = true;
 			break;
 		case 'h':
-			usage(stdout);
+			usage();
 			exit(EXIT_SUCCESS);
 		case 'V':
 			puts("virtiofs-mount " CULVERT_VERSION);
 			exit(EXIT_SUCCESS);
-		default:
-			usage(stderr);
+		default: /* getopt_long() has said why */
 			exit(EXIT_FAILURE);
 		}
 	}
 	if (argc - optind != 2) {
-		usage(stderr);
+		fputs("virtiofs-mount: it takes a socket and a directory; --help tells more\n",
+		      stderr);
 		exit(EXIT_FAILURE);
 	}
 	o->socket = argv[optind];
