@@ -278,6 +278,23 @@ void fx_settle(struct fx *f)
 	}
 }
 
+/* With a DAX window the daemon goes on to try what the front-end maps: until the number stands still. */
+static unsigned int fds_at_rest(const struct fx *f)
+{
+	unsigned int n = fx_count_fds(f);
+
+	for (unsigned int i = 0; vuf_dax_size(f->v) && i < 5; i++) {
+		unsigned int now;
+
+		usleep(2000);
+		now = fx_count_fds(f);
+		if (now != n)
+			i = 0;
+		n = now;
+	}
+	return n;
+}
+
 void fx_up(struct fx *f, bool init)
 {
 	int r = vuf_bring_up(f->v);
@@ -291,7 +308,7 @@ void fx_up(struct fx *f, bool init)
 	if (r < 0)
 		fail_msg("INIT fails: %s", strerror(-r));
 	fx_settle(f);
-	f->fds = fx_seen(f) ? fx_count_fds(f) : 0;
+	f->fds = fx_seen(f) ? fds_at_rest(f) : 0;
 }
 
 int fx_wait_exit(struct fx *f, int timeout_ms)
