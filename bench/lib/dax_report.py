@@ -153,7 +153,7 @@ def svg(runs, facts):
             of = rates(runs, job, arm).values()
             got[arm] = (min(of), median(of), max(of)) if of else "cannot"
         panels.append((job_title(job), got))
-    return bars("fio, 4 KiB blocks, one job, a cold guest: MB/s",
+    return bars("Blocks of 4 KiB, one job: MB/s",
                 f'QEMU {facts.get("qemu", "")}, {facts.get("accel", "")}; median, and least to most; '
                 "logarithmic: each line is ten times the one before",
                 panels, {a: ARMS[a] for a in ordered(runs, "arm", ARMS)})
