@@ -54,9 +54,10 @@ static socklen_t addr_len;
 
 static struct vuf *v;
 static struct guest guest;
-static bool honest;  /* nothing forbidden was done: every request must be answered */
-static bool in_step; /* every message was whole, and its answers were read */
-static bool served;  /* the back-end channel is as it should be */
+static bool honest;    /* nothing forbidden was done: every request must be answered */
+static bool in_step;   /* every message was whole, and its answers were read */
+static bool served;    /* the back-end channel is as it should be */
+static int connection; /* of the next front-end */
 static struct vuf_req *out[OUT_MAX]; /* the device has them */
 static unsigned int ring_of[OUT_MAX], n_out;
 static int raw_chain; /* the token of chains that are no requests */
@@ -106,6 +107,22 @@ static int listen_somewhere(void)
 	return sock;
 }
 
+/* A connection that the next front-end can have. Once it answers, the daemon is through with the one before. */
+static int next_connection(void)
+{
+	const struct vu_hdr ask = {.request = VU_GET_FEATURES, .flags = VU_VERSION};
+	struct {
+		struct vu_hdr hdr;
+		uint64_t features;
+	} __attribute__((packed)) answer;
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	MUST(sock >= 0 && connect(sock, (struct sockaddr *)&addr, addr_len) == 0);
+	MUST(send(sock, &ask, sizeof(ask), 0) == sizeof(ask));
+	MUST(recv(sock, &answer, sizeof(answer), MSG_WAITALL) == sizeof(answer));
+	return sock;
+}
+
 static char fd_option[24];
 
 static char *const words[] = {
@@ -149,6 +166,7 @@ void target_init(void)
 	front_make();
 	MUST(pthread_create(&thread, NULL, daemon_main, NULL) == 0);
 	pthread_detach(thread);
+	connection = next_connection();
 }
 
 /* ---- coming up ---- */
@@ -196,7 +214,7 @@ static bool come_up(struct feed *f)
 		.timeout_ms = ANSWER_S * 1000,
 	};
 	struct fuse_init_out init;
-	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+	int r;
 
 	/* The personalities of front-ends with a window. */
 	for (unsigned int i = 0; how & 32 && i <= more >> 4 && vuf_rules_at(i); i++)
@@ -206,11 +224,8 @@ static bool come_up(struct feed *f)
 		conf.log_all = conf.no_ack = false;
 	}
 	MUST(vuf_new(&conf, &v) == 0);
-	MUST(sock >= 0 && connect(sock, (struct sockaddr *)&addr, addr_len) == 0);
-	vuf_attach(v, sock);
-	/* Once it answers, it is through with the front-end before. */
+	vuf_attach(v, connection);
 	MUST(vuf_get_u64(v, VU_GET_FEATURES, &v->offered) == 0);
-	nothing_is_left();
 	share_check();
 	share_reset();
 	check_fds();
@@ -447,6 +462,9 @@ static void go(struct guard_entry **guards)
 	for (unsigned int i = 0; i < 2; i++)
 		guard_del(guards[i]);
 	vuf_free(v);
+	/* What requests on their way have, the fuzzer would take for lost. */
+	connection = next_connection();
+	nothing_is_left();
 }
 
 void target_run(struct feed *f)
@@ -456,6 +474,7 @@ void target_run(struct feed *f)
 	front_reset();
 	if (!come_up(f)) {
 		vuf_free(v);
+		connection = next_connection();
 		return;
 	}
 	for (unsigned int i = 0; i < 2; i++)
