@@ -467,12 +467,12 @@ class Play:
     def find_family(self):
         """The daemon and all that it started."""
         parents = {}
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                text = stat.read_text()
-            except OSError:
+                text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+            except OSError:  # it has ended meanwhile
                 continue
-            parents[int(stat.parent.name)] = int(text.rpartition(")")[2].split()[1])
+            parents[int(pid)] = int(text.rpartition(")")[2].split()[1])
         new = {self.pid}
         while new:
             self.family |= new
