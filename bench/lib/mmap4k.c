@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a file through a shared mapping, 4 KiB at a time, and does nothing else: what bench/dax's jobs "bare" run.
-//
-// usage: mmap4k FILE read|randread SECONDS
-//
-// Copies each block once, in order or in an order without one, until all are read or the time is over. Prints KiB,
-// milliseconds, and page faults. The file's size is a power of two, of 4 KiB at least.
+/* Reads a file through a shared mapping, 4 KiB at a time, and does nothing else: what bench/dax's jobs "bare" run. */
+/*
+ * Theory of operation
+ *
+ * usage: mmap4k FILE read|randread SECONDS
+ *
+ * Copies each block once, in order or in an order without one, until all are read or the time is over. Prints
+ * KiB, milliseconds, and page faults. The file's size is a power of two, of 4 KiB at least.
+ */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,9 +18,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define BLOCK 4096u
-// Blocks between two looks at the clock.
-#define STRIDE 64u
+#define BLOCK  4096u
+#define STRIDE 64u /* blocks between two looks at the clock */
 
 static uint64_t now_ns(void)
 {
@@ -35,7 +37,7 @@ static long faults(void)
 	return u.ru_minflt + u.ru_majflt;
 }
 
-// Each number below n, a power of two, for exactly one i below n: odd factors and shifts to the right lose nothing.
+/* Each number below @n, a power of two, for exactly one @i below it: odd factors and shifts to the right lose nothing. */
 static uint64_t shuffled(uint64_t i, uint64_t n, unsigned half)
 {
 	uint64_t mask = n - 1;
