@@ -116,7 +116,6 @@ void sc_free(struct sc *sc)
 {
 	if (!sc)
 		return;
-	kill(sc->pid, SIGKILL);
 	pthread_join(sc->thread, NULL);
 	free(sc);
 }

@@ -15,7 +15,7 @@ struct sc;
  */
 struct sc *sc_new(pid_t pid);
 
-/** sc_free() - the process has ended, or will now: it is killed. Accepts NULL. */
+/** sc_free() - the process has ended, or is about to. Accepts NULL. */
 void sc_free(struct sc *sc);
 
 /** sc_reset() - from 0 again. */
