@@ -105,7 +105,7 @@ guest() {
 }
 
 demo() {
-	TMPDIR=$WORK/guest make -s -C "$TOP" demo DAEMON="$WORK/daemon" && [ -x "$WORK/demo/share/work/hello/hello" ]
+	TMPDIR=$WORK/guest make -s -C "$TOP" demo DAEMON="$WORK/daemon" && cd "$WORK/demo/share" && [ -x work/hello/hello ]
 }
 
 # Removed, it leaves what Debian calls its configuration; purged, nothing. Who has installed libraries with it can tell

@@ -5,9 +5,10 @@
 #
 # usage: tests/package/systemd.sh SUITE DEB
 #
-# Theory of operation: the machine is QEMU's, with the stock kernel of this machine's suite or the next. Its root file system is a folder that mmdebstrap fills
-# and that it reads over 9p; guest/init puts one in memory over it. A unit there runs the test, which writes to the second serial
-# port, here a file, and powers the machine off. There are no modules and no udev. Needs root.
+# Theory of operation: the machine is QEMU's, with the stock kernel of this machine's suite or the next. Its root file system
+# is a folder that mmdebstrap fills and that it reads over 9p; guest/init puts one in memory over it. A unit there runs the
+# test, which writes to the second serial port, here a file, and powers the machine off. There are no modules and no udev.
+# Needs root.
 set -u
 # shellcheck source=tests/package/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
