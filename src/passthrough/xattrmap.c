@@ -149,7 +149,7 @@ static int take_field(struct parser *p, const char *what, struct part *ret)
 static int take_word(struct parser *p, const char *what, const struct word *words, size_t n,
 		     const char *known, unsigned int *ret)
 {
-	struct part f;
+	struct part f = {0};
 	int r = take_field(p, what, &f);
 
 	if (r)
@@ -214,8 +214,8 @@ static void skip_space(struct parser *p)
 static int take_rule(struct parser *p)
 {
 	const char *start = p->at;
-	unsigned int type, scope = SCOPE_ALL;
-	struct part key, prepend;
+	unsigned int type = 0, scope = SCOPE_ALL;
+	struct part key = {0}, prepend = {0};
 	int r;
 
 	if (!isgraph((unsigned char)*start))
