@@ -79,9 +79,10 @@ static void set_log(struct vu_dev *dev, struct vu_vring *vr)
 }
 
 /*
- * User-Mode Linux says base 0 for a new packed ring too, where both wrap counters are 1. A ring
- * that has really come round to that base has a used descriptor, or one made available in the
- * second round, in its first slot: both have the used bit set, which no fresh ring has.
+ * User-Mode Linux says base 0 for a new packed ring too, where both wrap counters are 1. A ring that has
+ * really come round to that base got a used descriptor in its last round, the one that ends at the ring's
+ * end. It is still there, or one that was made available after it, in the next round: both have the used
+ * bit set, which nothing in a fresh ring has.
  */
 static void guess_packed_base(const struct vu_dev *dev, struct vq_conf *conf)
 {
@@ -89,9 +90,13 @@ static void guess_packed_base(const struct vu_dev *dev, struct vq_conf *conf)
 
 	if (!conf->packed || conf->base != 0)
 		return;
-	desc = gmem_uva(dev->gm, conf->desc, sizeof(*desc));
-	if (desc && !(le16toh(desc->flags) & 1u << VRING_PACKED_DESC_F_USED))
-		conf->base = VQ_BASE_PACKED;
+	desc = gmem_uva(dev->gm, conf->desc, conf->size * sizeof(*desc));
+	if (!desc)
+		return;
+	for (unsigned int i = 0; i < conf->size; i++)
+		if (le16toh(desc[i].flags) & 1u << VRING_PACKED_DESC_F_USED)
+			return;
+	conf->base = VQ_BASE_PACKED;
 }
 
 static int start_vq(struct vu_dev *dev, struct vu_vring *vr)
