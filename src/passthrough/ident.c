@@ -101,7 +101,8 @@ static uint16_t mount_find(struct ident_mounts *m, uint64_t key)
 	m->mounts[unused].key = key;
 	atomic_store_explicit(&m->mounts[unused].how, IDENT_UNKNOWN, memory_order_relaxed);
 	atomic_store_explicit(&m->mounts[unused].top, 0, memory_order_relaxed);
-	atomic_store_explicit(&m->mounts[unused].births, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->mounts[unused].births, false, memory_order_relaxed);
+	atomic_store_explicit(&m->mounts[unused].silent, false, memory_order_relaxed);
 	return (uint16_t)unused;
 }
 
@@ -185,14 +186,18 @@ void ident_mount_learn(struct ident_mount *mount, int dirfd, const char *name)
 {
 	scoped_fd int fd = name ? openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
 	struct statfs fs;
+	bool births;
 
 	if (name && fd < 0)
 		return;
 	if (fstatfs(name ? fd : dirfd, &fs) < 0)
 		return;
-	if (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
-	    fs.f_type == TMPFS_MAGIC)
-		atomic_store_explicit(&mount->births, 1, memory_order_relaxed);
+	births = fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+		 fs.f_type == TMPFS_MAGIC;
+	atomic_store_explicit(&mount->births, births, memory_order_relaxed);
+	/* Linux: those whose file_operations have no flush. */
+	atomic_store_explicit(&mount->silent, births || fs.f_type == BTRFS_SUPER_MAGIC,
+			      memory_order_relaxed);
 }
 
 uint32_t ident_birth(const struct ident_mount *mount, const struct statx *stx, uint64_t seed)

@@ -33,13 +33,15 @@ struct ident_handle {
  * @how:  enum ident_how: which handles its file system gives. Found out by the first user.
  * @top:  slot of the inode by which it was entered; 0 when that one is gone.
  * @births: its file system says when an inode was made, and nobody can say otherwise: see ident_birth().
+ * @silent: its file system has nothing to do, and nothing to report, when a descriptor is closed.
  */
 struct ident_mount {
 	uint64_t key;
 	_Atomic uint32_t refs;
 	_Atomic uint32_t how;
 	_Atomic uint32_t top;
-	_Atomic uint32_t births;
+	_Atomic bool births;
+	_Atomic bool silent;
 };
 
 enum ident_how {
@@ -111,6 +113,12 @@ static inline int ident_mount_fd(const struct ident_mounts *m, uint16_t mount)
  */
 bool ident_mount_set_fd(struct ident_mounts *m, uint16_t mount, int fd);
 
+/** ident_mount_silent() - its @silent. The caller holds a reference. */
+static inline bool ident_mount_silent(const struct ident_mounts *m, uint16_t mount)
+{
+	return atomic_load_explicit(&m->mounts[mount].silent, memory_order_relaxed);
+}
+
 /** ident_mount_key() - what tells mounts apart: the mount's id, or the device on a kernel without. */
 uint64_t ident_mount_key(const struct statx *stx);
 
@@ -126,7 +134,7 @@ uint32_t ident_dev(const struct statx *stx);
 int ident_stat(int dirfd, const char *name, int at, struct statx *ret);
 
 /**
- * ident_mount_learn() - find out what a mount's @births are, by (@dirfd, @name) on it.
+ * ident_mount_learn() - find out what a mount's @births and @silent are, by (@dirfd, @name) on it.
  * @name: NULL: @dirfd itself.
  *
  * Once, when its first inode comes. One system call; three with a name.

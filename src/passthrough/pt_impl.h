@@ -157,7 +157,7 @@ int pt_reopen(struct pt *pt, const struct pt_node *node, int flags);
 /** pt_open_flags() - what of the guest's open flags the host gets. */
 int pt_open_flags(const struct pt *pt, uint32_t flags);
 
-/** pt_fopen() - FOPEN_* for a fresh handle. */
+/** pt_fopen() - FOPEN_* for a fresh handle, by the cache mode. */
 uint32_t pt_fopen(const struct pt *pt, enum handle_kind kind);
 
 /** pt_dax_begin() - a session begins: INIT's part of DAX. */

@@ -16,6 +16,9 @@
  * are kept. O_DIRECT and O_NOATIME are kept when asked for, by OPEN and CREATE alike; O_NOATIME is
  * dropped where the daemon may not have it.
  *
+ * FLUSH is the guest's close(2), a round trip for each: it is asked for (by the lack of FOPEN_NOFLUSH, which
+ * Linux knows since 5.16) where it ends locks, and where what was written can still fail then.
+ *
  * System calls: OPEN 1, CREATE 3 (and 4 to switch ids, 2 for a umask, 1 for a label), TMPFILE 5,
  * FLUSH 2, RELEASE 1.
  */
@@ -40,15 +43,27 @@ static int readable(const struct pt *pt, int flags)
 	return (flags & ~O_ACCMODE) | O_RDWR;
 }
 
-/* Make the handle for @fd, which is taken over. */
-static int give(struct pt *pt, uint64_t nodeid, enum handle_kind kind, int flags, int fd,
-		struct fuse_open_out *ret)
+/*
+ * Whether the host has nothing to do when the guest closes a file, so that it need not say so. Locks may
+ * have to go then; and what has not been written may be, and fail.
+ */
+static bool no_flush(const struct pt *pt, uint16_t mount, int flags)
+{
+	return !pt_has(pt, FUSE_POSIX_LOCKS) &&
+	       ((flags & O_ACCMODE) == O_RDONLY || ident_mount_silent(&pt->inodes.mounts, mount));
+}
+
+/* Make the handle for @fd, which is taken over. @mount: that it is on. */
+static int give(struct pt *pt, uint64_t nodeid, enum handle_kind kind, uint16_t mount, int flags,
+		int fd, struct fuse_open_out *ret)
 {
 	struct fuse_open_out out = {.open_flags = pt_fopen(pt, kind)};
 	int r;
 
 	if (unlikely(flags & O_APPEND))
 		out.open_flags |= FOPEN_DIRECT_IO;
+	if (kind == HANDLE_FILE && no_flush(pt, mount, flags))
+		out.open_flags |= FOPEN_NOFLUSH;
 	r = handle_new(&pt->handles, nodeid, kind, (uint32_t)flags, fd, &out.fh);
 
 	if (r == 0)
@@ -80,7 +95,7 @@ static int open_node(struct request *req, const struct pt_node *node, uint64_t n
 		fd = pt_reopen(pt, node, flags);
 	}
 	cred_end(&cred);
-	return fd < 0 ? fd : give(pt, nodeid, HANDLE_FILE, flags, fd, ret);
+	return fd < 0 ? fd : give(pt, nodeid, HANDLE_FILE, node->ino->mount, flags, fd, ret);
 }
 
 int pt_open(struct request *req, uint64_t nodeid, const struct fuse_open_in *in,
@@ -106,7 +121,7 @@ int pt_opendir(struct request *req, uint64_t nodeid, const struct fuse_open_in *
 	if (node.ino->type != S_IFDIR >> 12)
 		return -ENOTDIR;
 	fd = pt_reopen(pt, &node, flags);
-	return fd < 0 ? fd : give(pt, nodeid, HANDLE_DIR, flags, fd, ret);
+	return fd < 0 ? fd : give(pt, nodeid, HANDLE_DIR, node.ino->mount, flags, fd, ret);
 }
 
 /* Create as the caller. Returns the descriptor, accounted for. */
@@ -158,7 +173,7 @@ static int created(struct pt *pt, const struct pt_node *dir, const char *name, i
 		fdcache_release(&pt->inodes.fds);
 		return r;
 	}
-	r = give(pt, entry.nodeid, HANDLE_FILE, flags, fd, ret_open);
+	r = give(pt, entry.nodeid, HANDLE_FILE, dir->ino->mount, flags, fd, ret_open);
 	if (r < 0)
 		inode_forget(&pt->inodes, entry.nodeid, 1);
 	else

@@ -815,9 +815,57 @@ static void cache_modes(void **state)
 		assert_int_equal(pt_ops.getattr(&f.req, e.nodeid, NULL, &attr), 0);
 		assert_int_equal(attr.attr_valid, modes[i].valid);
 		assert_int_equal(pt_ops.open(&f.req, e.nodeid, &in, &out), 0);
-		assert_int_equal(out.open_flags, modes[i].file);
+		assert_int_equal(out.open_flags, modes[i].file | FOPEN_NOFLUSH);
 		assert_int_equal(pt_ops.opendir(&f.req, FUSE_ROOT_ID, &in, &out), 0);
 		assert_int_equal(out.open_flags, modes[i].dir);
+		ptf_stop(&f);
+	}
+}
+
+static uint32_t opened_with(struct ptf *f, uint64_t node, uint32_t flags)
+{
+	struct fuse_open_in in = {.flags = flags};
+	struct fuse_open_out out = {0};
+
+	assert_int_equal(pt_ops.open(&f->req, node, &in, &out), 0);
+	assert_int_equal(ptf_release(f, node, out.fh), 0);
+	return out.open_flags;
+}
+
+static uint32_t created_with(struct ptf *f, const char *name)
+{
+	struct fuse_create_in in = {.flags = O_CREAT | O_WRONLY, .mode = 0600};
+	struct fuse_entry_out e = {0};
+	struct fuse_open_out out = {0};
+
+	assert_int_equal(pt_ops.create(&f->req, FUSE_ROOT_ID, name, &in, &e, &out), 0);
+	assert_int_equal(ptf_release(f, e.nodeid, out.fh), 0);
+	return out.open_flags;
+}
+
+/* The guest says that it closes a file where that can end locks, or tell of an error. */
+static void flush_where_it_matters(void **state)
+{
+	(void)state;
+	for (int locks = 0; locks < 2; locks++) {
+		struct fuse_init init = {.capable = UINT64_MAX};
+		struct ident_mount *mount;
+		uint64_t a;
+		struct ptf f;
+
+		ptf_start(&f, (struct pt_conf){.posix_lock = locks});
+		mount = &f.pt->inodes.mounts.mounts[f.pt->inodes.root->mount];
+		assert_int_equal(pt_ops.init(f.pt, &init), 0);
+		ptf_host_file(&f, "a", "");
+		a = ptf_node(&f, FUSE_ROOT_ID, "a");
+		atomic_store(&mount->silent, true);
+		assert_int_equal(opened_with(&f, a, O_RDWR), locks ? 0 : FOPEN_NOFLUSH);
+		assert_int_equal(created_with(&f, "b"), locks ? 0 : FOPEN_NOFLUSH);
+		atomic_store(&mount->silent, false);
+		assert_int_equal(opened_with(&f, a, O_RDWR), 0);
+		assert_int_equal(opened_with(&f, a, O_WRONLY), 0);
+		assert_int_equal(created_with(&f, "c"), 0);
+		assert_int_equal(opened_with(&f, a, O_RDONLY), locks ? 0 : FOPEN_NOFLUSH);
 		ptf_stop(&f);
 	}
 }
@@ -925,6 +973,7 @@ int main(void)
 		cmocka_unit_test(xattrs),
 		cmocka_unit_test(stat_operations),
 		cmocka_unit_test(cache_modes),
+		cmocka_unit_test(flush_where_it_matters),
 		cmocka_unit_test(poor_hosts),
 		cmocka_unit_test(submounts),
 	};
