@@ -242,7 +242,7 @@ class Runner:
                 say(f"counting system calls: {work}, {name}")
                 few, n0, _ = self.counted(name, work, 40)
                 # A busy machine may take long for one batch of a megabyte each.
-                for ms in (400, 1600, 6400):
+                for ms in (400, 1600, 6400, 25600):
                     many, n1, units = self.counted(name, work, ms)
                     if n1 - n0 >= 1000:
                         break

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #include "direntbuf.h"
 
@@ -31,7 +32,9 @@ bool direntbuf_fits(const struct direntbuf *db, size_t namelen)
 int direntbuf_add(struct direntbuf *db, const struct fuse_entry_out *entry, uint64_t ino,
 		  uint64_t off, uint32_t type, const char *name, size_t namelen)
 {
-	static const char zeroes[8];
+	/* In one piece: a copy into the guest's memory has its price, however small it is. */
+	uint8_t raw[FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + NAME_MAX)];
+	uint8_t *at = raw;
 	struct fuse_dirent fixed = {
 		.ino = ino,
 		.off = off,
@@ -43,11 +46,15 @@ int direntbuf_add(struct direntbuf *db, const struct fuse_entry_out *entry, uint
 	if (!direntbuf_fits(db, namelen))
 		return -ENOSPC;
 	size = entry_size(db, namelen);
-	if (db->plus)
-		iov_write(&db->dst, entry, sizeof(*entry));
-	iov_write(&db->dst, &fixed, FUSE_NAME_OFFSET);
-	iov_write(&db->dst, name, namelen);
-	iov_write(&db->dst, zeroes, FUSE_DIRENT_ALIGN(namelen) - namelen);
+	/* Zeroes up to the next entry. */
+	memset(raw + size - 8, 0, 8);
+	if (db->plus) {
+		memcpy(at, entry, sizeof(*entry));
+		at += sizeof(*entry);
+	}
+	memcpy(at, &fixed, FUSE_NAME_OFFSET);
+	memcpy(at + FUSE_NAME_OFFSET, name, namelen);
+	iov_write(&db->dst, raw, size);
 	db->left -= size;
 	db->used += size;
 	return 0;
