@@ -75,11 +75,15 @@ static void send(struct batch *b, make_fn make, const void *arg, int error)
 	assert_true(sc_wait(b->sc, SYS_epoll_wait, asleep + 1));
 }
 
-/* Whether a thread was started, ended, or took a queue over while that was counted. */
+/*
+ * Whether a thread was started, ended, or took a queue over while that was counted. One that was parked is woken
+ * for that, and then there are two that go to sleep.
+ */
 static bool disturbed(const struct sc *sc)
 {
 	return sc_count(sc, SYS_prctl) || sc_count(sc, SYS_clone) || sc_count(sc, SYS_clone3) ||
-	       sc_count(sc, SYS_madvise) || sc_count(sc, SYS_exit);
+	       sc_count(sc, SYS_madvise) || sc_count(sc, SYS_exit) ||
+	       (sc_count(sc, SYS_futex) && sc_count(sc, SYS_epoll_wait) > 1);
 }
 
 /* Whether what was counted in one batch is @need and no more. */
