@@ -91,7 +91,8 @@ static void guess_packed_base(const struct vu_dev *dev, struct vq_conf *conf)
 	if (!conf->packed || conf->base != 0)
 		return;
 	desc = gmem_uva(dev->gm, conf->desc, conf->size * sizeof(*desc));
-	if (!desc)
+	/* vq_start() refuses such a ring. */
+	if (!desc || (uintptr_t)desc % VRING_DESC_ALIGN_SIZE)
 		return;
 	for (unsigned int i = 0; i < conf->size; i++)
 		if (le16toh(desc[i].flags) & 1u << VRING_PACKED_DESC_F_USED)
