@@ -385,32 +385,6 @@ static void a_broken_ring_is_alone(void **state)
 	}
 }
 
-/*
- * A packed ring that has come round to base 0, which is what some front-ends say of a new one, too. Its first
- * slot was in the middle of a chain the last time, and still says that it is available.
- */
-static void packed_base_0(void **state)
-{
-	struct fx *f = *state;
-	struct vuf_ring *r = &f->v->ring[1];
-	const unsigned int size = r->conf.size, table = r->indirect_min;
-	struct fuse_attr_out a;
-
-	if (!fx_packed())
-		return;
-	while (r->used_pos < 3 * size) {
-		/* Four descriptors, else a table in one. */
-		r->indirect_min = r->used_pos == 2 * size - 2 ? size : table;
-		assert_int_equal(fz_getattr(f, FUSE_ROOT_ID, &a), 0);
-	}
-	assert_int_equal(r->pdesc[0].flags & htole16(1u << VRING_PACKED_DESC_F_USED), 0);
-	assert_int_equal(vuf_ring_stop(f->v, 1, NULL), 0);
-	assert_int_equal(vuf_ring_base(r), 0);
-	assert_int_equal(vuf_ring_start(f->v, 1, 0), 0);
-	for (unsigned int i = 0; i < 2 * size; i++)
-		assert_int_equal(fz_getattr(f, FUSE_ROOT_ID, &a), 0);
-}
-
 /* What the daemon's threads have used: how often they left a CPU, and their time on one in clock ticks. */
 struct used {
 	unsigned long leaves;
@@ -496,7 +470,6 @@ int main(int argc, char **argv)
 		FX_TEST(a_pool_takes_what_waits, &stalled_pool),
 		FX_TEST(stopping_a_ring_drains_it, &stalled),
 		FX_TEST(a_broken_ring_is_alone, &five_rings),
-		FX_TEST(packed_base_0, &small_rings),
 		FX_TEST(looks_for_more, &polling),
 		FX_TEST(looks_for_more, &sleeping),
 	};
