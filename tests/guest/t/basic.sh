@@ -135,5 +135,6 @@ after() {
 	want 'one two three' cat calls/appended
 	want written cat calls/mode-0000
 	want $'mapped' dd if=calls/mapped bs=1 skip=9000 count=6 status=none
+	want closed head -c 6 calls/mapped
 	want $'fifo\ncharacter special file\nblock special file\nsocket' stat -c %F fifo null disk calls/socket
 }
