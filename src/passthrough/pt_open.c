@@ -17,7 +17,8 @@
  * dropped where the daemon may not have it.
  *
  * FLUSH is the guest's close(2), a round trip for each: it is asked for (by the lack of FOPEN_NOFLUSH, which
- * Linux knows since 5.16) where it ends locks, and where what was written can still fail then.
+ * Linux knows since 5.16) where it ends locks, and where what was written can still fail then. What a program
+ * has written through a mapping comes to the host when that ends, and not when the file is closed before.
  *
  * System calls: OPEN 1, CREATE 3 (and 4 to switch ids, 2 for a umask, 1 for a label), TMPFILE 5,
  * FLUSH 2, RELEASE 1.
