@@ -371,13 +371,17 @@ static void fallocate_is_the_hosts(void **state)
 	assert_int_equal(fz_open(f, node, O_RDWR, &o), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(calls); i++) {
 		int r = fallocate(fd, (int)calls[i].mode, (off_t)calls[i].off, (off_t)calls[i].len);
+		struct stat a, b;
 		ssize_t len;
 
 		assert_int_equal(fz_fallocate(f, node, o.fh, calls[i].mode, calls[i].off,
 					      calls[i].len),
 				 r < 0 ? -errno : 0);
-		assert_int_equal(fx_stat(f, "file").st_size, fx_stat(f, "twin").st_size);
-		assert_int_equal(fx_stat(f, "file").st_blocks, fx_stat(f, "twin").st_blocks);
+		a = fx_stat(f, "file");
+		b = fx_stat(f, "twin");
+		assert_int_equal(a.st_size, b.st_size);
+		// Of one that was written back in more parts, ext4 keeps the extents in a block of their own.
+		assert_true(labs(a.st_blocks - b.st_blocks) <= a.st_blksize / 512);
 		len = pread(fd, got, sizeof(got), 0);
 		content_is(f, "file", got, (size_t)len);
 	}
