@@ -18,6 +18,8 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "fd.h"
@@ -128,6 +130,7 @@ int handle_new(struct handle_table *t, uint64_t node, enum handle_kind kind, uin
 	file = &t->files[slots_index(&t->slots, rec)];
 	file->fd = fd;
 	file->pos = 0;
+	file->ahead = NULL;
 	pthread_mutex_init(&file->lock, NULL);
 	rec->node = node;
 	rec->kind = (uint8_t)kind;
@@ -154,6 +157,36 @@ int handle_get(struct handle_table *t, uint64_t fh, uint64_t node, enum handle_k
 	ref.file = &t->files[slots_index(&t->slots, ref.rec)];
 	*ret = ref;
 	return 0;
+}
+
+bool handle_keep_ahead(struct handle_table *t, struct handle_file *file, const void *entries,
+		       size_t size)
+{
+	struct handle_ahead *ahead = NULL;
+
+	if (atomic_fetch_add_explicit(&t->ahead, (uint32_t)size, memory_order_relaxed) + size <=
+	    HANDLE_AHEAD_MAX)
+		ahead = malloc(sizeof(*ahead) + size);
+	if (!ahead) {
+		atomic_fetch_sub_explicit(&t->ahead, (uint32_t)size, memory_order_relaxed);
+		return false;
+	}
+	ahead->at = 0;
+	ahead->size = (uint32_t)size;
+	memcpy(ahead->buf, entries, size);
+	file->ahead = ahead;
+	return true;
+}
+
+void handle_drop_ahead(struct handle_table *t, struct handle_file *file)
+{
+	struct handle_ahead *ahead = file->ahead;
+
+	if (!ahead)
+		return;
+	file->ahead = NULL;
+	atomic_fetch_sub_explicit(&t->ahead, ahead->size, memory_order_relaxed);
+	free(ahead);
 }
 
 int handle_any(struct handle_table *t, uint64_t node, struct handle_ref *ret)
@@ -184,6 +217,7 @@ void handle_put(struct handle_table *t, struct handle_ref *ref)
 		return;
 	list_del(t, rec);
 	file = &t->files[slots_index(&t->slots, rec)];
+	handle_drop_ahead(t, file);
 	fd_close(&file->fd);
 	pthread_mutex_destroy(&file->lock);
 	fdcache_release(t->fds);

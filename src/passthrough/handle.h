@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,6 +14,8 @@
 #include "slots.h"
 
 #define HANDLE_LISTS 64u
+#define HANDLE_AHEAD_MAX \
+	(1u << 20) /* bytes of entries that are kept for all directories together */
 
 enum handle_kind {
 	HANDLE_FILE = 1,
@@ -39,16 +42,30 @@ struct handle {
 };
 
 /**
+ * struct handle_ahead - host entries that were read and did not fit into the reply.
+ * @at:   where the next one is, in @buf.
+ * @size: of @buf.
+ * @buf:  struct dirent64, one after another.
+ */
+struct handle_ahead {
+	uint32_t at;
+	uint32_t size;
+	_Alignas(8) char buf[];
+};
+
+/**
  * struct handle_file - the part of a handle that is of this process.
  * @fd:   the descriptor. Constant while there are references on the handle.
  * @lock: of directories: held while entries are read.
- * @pos:  of directories: the offset at which @fd stands. Under @lock.
+ * @pos:  of directories: the offset of the entry that comes next. Under @lock.
+ * @ahead: of directories: what comes next; @fd stands behind it. NULL: @fd stands at @pos. Under @lock.
  * @next, @prev: slots of the other handles of this inode; 0 = none. Under handle_table.lists.
  */
 struct handle_file {
 	int fd;
 	pthread_mutex_t lock;
 	off_t pos;
+	struct handle_ahead *ahead;
 	uint32_t next;
 	uint32_t prev;
 };
@@ -58,6 +75,7 @@ struct handle_file {
  * @arena, @slots: the records. Constant; they lock for themselves.
  * @files: by slot.
  * @fds:   where the budget is. Constant.
+ * @ahead: bytes that handle_file.ahead of all of them has.
  * @size:  length of @files. Constant.
  * @first: by slot of the inode, @inodes of them: the first of its handles, 0 = none. Under @lists.
  * @lists: by slot of the inode: guard the lists of handles of an inode; leaf locks.
@@ -67,6 +85,7 @@ struct handle_table {
 	struct slots slots;
 	struct handle_file *files;
 	struct fdcache *fds;
+	_Atomic uint32_t ahead;
 	uint32_t size;
 	uint32_t inodes;
 	uint32_t *first;
@@ -110,5 +129,16 @@ void handle_put(struct handle_table *t, struct handle_ref *ref);
 
 /** handle_release() - the guest is done with it: the last user closes it. 0 or -EBADF. */
 int handle_release(struct handle_table *t, uint64_t fh, uint64_t node, enum handle_kind kind);
+
+/**
+ * handle_keep_ahead() - keep @size bytes of entries, which come next. Under @file's lock; it has none.
+ *
+ * False where there is no memory for that, or HANDLE_AHEAD_MAX is reached.
+ */
+bool handle_keep_ahead(struct handle_table *t, struct handle_file *file, const void *entries,
+		       size_t size);
+
+/** handle_drop_ahead() - those that are kept, if any, are not needed. Under @file's lock. */
+void handle_drop_ahead(struct handle_table *t, struct handle_file *file);
 
 #endif

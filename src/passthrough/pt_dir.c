@@ -4,10 +4,12 @@
  * Theory of operation
  *
  * Entries go from getdents64(2) on the stack straight into the reply. The offset of an entry is the
- * host's own d_off, which stays good while others come and go. The handle remembers where its
- * descriptor stands, so a guest that reads on costs no lseek(2) unless it took less than was read;
- * how much is read is chosen so that it mostly takes all. A start costs one. One reader at a time per
- * handle.
+ * host's own d_off, which stays good while others come and go. What was read and does not fit stays
+ * with the handle for the request that goes on from there, as readdir(3) of a C library keeps it, so
+ * reading on costs no lseek(2), and one getdents64(2) for a batch however small the replies are. A
+ * start, and any other jump, costs one lseek(2) and reads anew. All handles together keep
+ * HANDLE_AHEAD_MAX; beyond that the descriptor is set back to what was not taken. One reader at a time
+ * per handle.
  *
  * READDIRPLUS looks every name up: 1 statx(2) for an inode that is known, one call more for a new one
  * (inode_lookup()). An entry is looked up only after it is clear that it fits, so no lookup is counted
@@ -25,8 +27,8 @@
 #include "util.h"
 
 #define BATCH_MAX  16384u /* bytes of host entries at a time */
-#define BATCH_MIN  1024u  /* holds the longest entry */
-#define PLUS_RATIO 5u     /* a typical entry with attributes to one without */
+#define BATCH_MIN  4096u
+#define PLUS_RATIO 5u /* a typical entry with attributes to one without */
 
 static bool is_dots(const char *name)
 {
@@ -69,14 +71,57 @@ static int add(struct reader *rd, const struct dirent64 *de)
 	return 1;
 }
 
-/* Fill the reply from where the descriptor stands. Under the handle's lock. */
+/* Add host entries as far as they fit; the bytes of those. */
+static size_t add_all(struct reader *rd, struct handle_file *file, const char *entries, size_t size)
+{
+	size_t at = 0;
+
+	while (at < size) {
+		const struct dirent64 *de = (const void *)(entries + at);
+
+		if (!add(rd, de))
+			break;
+		file->pos = de->d_off;
+		at += de->d_reclen;
+	}
+	return at;
+}
+
+/* These were read and do not fit. */
+static void keep(struct reader *rd, struct handle_file *file, const char *entries, size_t size)
+{
+	off_t taken = file->pos;
+
+	if (handle_keep_ahead(&rd->pt->handles, file, entries, size))
+		return;
+	file->pos = -1;
+	if (lseek(file->fd, taken, SEEK_SET) == taken)
+		file->pos = taken;
+}
+
+/* Add those that did not fit the last time; false: they do not now. */
+static bool add_ahead(struct reader *rd, struct handle_file *file)
+{
+	struct handle_ahead *ahead = file->ahead;
+
+	if (!ahead)
+		return true;
+	ahead->at += (uint32_t)add_all(rd, file, ahead->buf + ahead->at, ahead->size - ahead->at);
+	if (ahead->at < ahead->size)
+		return false;
+	handle_drop_ahead(&rd->pt->handles, file);
+	return true;
+}
+
+/* Fill the reply with what comes next. Under the handle's lock. */
 /* seccomp: getdents64, lseek */
 static int fill(struct reader *rd, struct handle_file *file)
 {
 	char buf[BATCH_MAX] __attribute__((aligned(8)));
+	bool fits = add_ahead(rd, file);
 
-	for (;;) {
-		size_t want = rd->db->plus ? rd->db->left / PLUS_RATIO : rd->db->left;
+	while (fits) {
+		size_t want = rd->db->plus ? rd->db->left / PLUS_RATIO : rd->db->left, taken;
 		ssize_t n;
 
 		want = MIN(MAX(want, BATCH_MIN), sizeof(buf));
@@ -85,22 +130,12 @@ static int fill(struct reader *rd, struct handle_file *file)
 			return rd->db->used ? 0 : -errno;
 		if (n == 0)
 			return 0;
-		for (ssize_t at = 0; at < n;) {
-			const struct dirent64 *de = (const void *)(buf + at);
-
-			if (!add(rd, de)) {
-				/* The descriptor stands behind what was not taken. */
-				off_t taken = file->pos;
-
-				file->pos = -1;
-				if (lseek(file->fd, taken, SEEK_SET) == taken)
-					file->pos = taken;
-				return rd->db->used ? 0 : -EINVAL;
-			}
-			file->pos = de->d_off;
-			at += de->d_reclen;
-		}
+		taken = add_all(rd, file, buf, (size_t)n);
+		fits = taken == (size_t)n;
+		if (!fits)
+			keep(rd, file, buf + taken, (size_t)n - taken);
 	}
+	return rd->db->used ? 0 : -EINVAL;
 }
 
 int pt_readdir(struct request *req, uint64_t nodeid, const struct fuse_read_in *in,
@@ -124,6 +159,7 @@ int pt_readdir(struct request *req, uint64_t nodeid, const struct fuse_read_in *
 	pthread_mutex_lock(&hf->lock);
 	/* From the start even if it stands there: btrfs looks only then for what is new (rewinddir). */
 	if (hf->pos != (off_t)in->offset || in->offset == 0) {
+		handle_drop_ahead(&pt->handles, hf);
 		hf->pos = -1;
 		if (lseek(hf->fd, (off_t)in->offset, SEEK_SET) < 0)
 			r = -errno;

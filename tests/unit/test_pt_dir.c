@@ -245,6 +245,38 @@ static void seeking(void **state)
 	ptf_stop(&f);
 }
 
+/* What is read ahead is bounded over all handles; beyond that they read on from what the guest took. */
+static void many_at_once(void **state)
+{
+	enum { HANDLES = 400 };
+	static struct listing l[HANDLES];
+	static uint64_t fh[HANDLES];
+	const _Atomic uint32_t *ahead;
+	struct ptf f;
+
+	(void)state;
+	memset(l, 0, sizeof(l));
+	ptf_start(&f, (struct pt_conf){.max_fds = HANDLES + 100});
+	ahead = &f.pt->handles.ahead;
+	make_names(&f, 0, NAMES);
+	for (unsigned int i = 0; i < HANDLES; i++) {
+		fh[i] = open_dir(&f, FUSE_ROOT_ID);
+		assert_true(read_some(&f, FUSE_ROOT_ID, fh[i], 300, i % 2, true, &l[i]) > 0);
+		assert_in_range(*ahead, 1, HANDLE_AHEAD_MAX);
+	}
+	assert_in_range(*ahead, HANDLE_AHEAD_MAX - 4096, HANDLE_AHEAD_MAX);
+	for (unsigned int i = 0; i < HANDLES / 2; i++) {
+		read_all(&f, FUSE_ROOT_ID, fh[i], 300 + i, i % 2, &l[i]);
+		assert_int_equal(l[i].count, NAMES);
+		assert_each_once(&l[i], 0, NAMES);
+	}
+	/* The others are released in the middle. */
+	for (unsigned int i = 0; i < HANDLES; i++)
+		close_dir(&f, FUSE_ROOT_ID, fh[i]);
+	assert_int_equal(*ahead, 0);
+	ptf_stop(&f);
+}
+
 /* What was looked up is counted, what did not fit is not; what cannot be counted is still listed. */
 static void lookups_are_exact(void **state)
 {
@@ -306,6 +338,7 @@ int main(void)
 		cmocka_unit_test(too_small),
 		cmocka_unit_test(removal_while_reading),
 		cmocka_unit_test(seeking),
+		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(lookups_are_exact),
 		cmocka_unit_test(below_root),
 	};
