@@ -5,7 +5,7 @@
  *
  * The cursor knows the bytes that are left (@left) apart from the segments, so that truncating it is
  * one assignment; no function goes by the number of segments alone. Segments of length zero are
- * passed over. Invariant: while @left is not zero, @skip is at most @iov[0].iov_len and the segments
+ * passed over. Most of what is copied is in one segment, which is why that is inline. Invariant: while @left is not zero, @skip is at most @iov[0].iov_len and the segments
  * from there on hold at least @left bytes.
  *
  * The memory is shared with a guest that writes to it meanwhile. After a copy out of it stands a
@@ -13,20 +13,15 @@
  * taken away meanwhile (guard.h): then a copy ends in front of the segment that was not all there, and
  * so does the list.
  */
-#include <string.h>
-
-#include "guard.h"
 #include "iov.h"
-#include "util.h"
 
 void iov_init(struct iov_cursor *c, const struct iovec *iov, unsigned int cnt)
 {
-	c->iov = iov;
-	c->cnt = cnt;
-	c->skip = 0;
-	c->left = 0;
+	size_t left = 0;
+
 	for (unsigned int i = 0; i < cnt; i++)
-		c->left += iov[i].iov_len;
+		left += iov[i].iov_len;
+	*c = (struct iov_cursor){.iov = iov, .cnt = cnt, .left = left};
 }
 
 /* The bytes from the cursor to the end of its segment; passes over what is used up. */
@@ -47,7 +42,7 @@ static void advance(struct iov_cursor *c, size_t n)
 	c->left -= n;
 }
 
-size_t iov_read(struct iov_cursor *c, void *buf, size_t len)
+size_t iov_read_any(struct iov_cursor *c, void *buf, size_t len)
 {
 	size_t want = MIN(len, c->left), done = 0;
 	uint32_t hits = guard_hits();
@@ -67,7 +62,7 @@ size_t iov_read(struct iov_cursor *c, void *buf, size_t len)
 	return done;
 }
 
-size_t iov_write(struct iov_cursor *c, const void *buf, size_t len)
+size_t iov_write_any(struct iov_cursor *c, const void *buf, size_t len)
 {
 	size_t want = MIN(len, c->left), done = 0;
 	uint32_t hits = guard_hits();
@@ -87,7 +82,7 @@ size_t iov_write(struct iov_cursor *c, const void *buf, size_t len)
 	return done;
 }
 
-size_t iov_skip(struct iov_cursor *c, size_t len)
+size_t iov_skip_any(struct iov_cursor *c, size_t len)
 {
 	size_t want = MIN(len, c->left), done = 0;
 

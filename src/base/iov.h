@@ -4,7 +4,12 @@
 #define CULVERT_IOV_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
+
+#include "guard.h"
+#include "util.h"
 
 /**
  * struct iov_cursor - a position in a list of buffers.
@@ -28,18 +33,73 @@ struct iov_cursor {
 /** iov_init() - stand at the beginning of @cnt segments. Their total must fit in a size_t. */
 void iov_init(struct iov_cursor *c, const struct iovec *iov, unsigned int cnt);
 
+/* As the functions below, however many segments it takes. */
+size_t iov_read_any(struct iov_cursor *c, void *buf, size_t len);
+size_t iov_write_any(struct iov_cursor *c, const void *buf, size_t len);
+size_t iov_skip_any(struct iov_cursor *c, size_t len);
+
+/* Where the next @len bytes are, if that is one segment; else NULL. */
+static always_inline char *iov_one(struct iov_cursor *c, size_t len)
+{
+	if (unlikely(!len || len > c->left))
+		return NULL;
+	if (c->skip == c->iov->iov_len) {
+		c->iov++;
+		c->cnt--;
+		c->skip = 0;
+	}
+	return likely(len <= c->iov->iov_len - c->skip) ? (char *)c->iov->iov_base + c->skip : NULL;
+}
+
 /**
  * iov_read() - copy up to @len bytes out of the list and go on; returns the bytes copied.
  *
  * Less than there were when the memory was taken away meanwhile (guard.h): then the list ends there.
  */
-size_t iov_read(struct iov_cursor *c, void *buf, size_t len);
+static always_inline size_t iov_read(struct iov_cursor *c, void *buf, size_t len)
+{
+	uint32_t hits = guard_hits();
+	const char *at = iov_one(c, len);
+
+	if (unlikely(!at))
+		return iov_read_any(c, buf, len);
+	memcpy(buf, at, len);
+	if (unlikely(guard_hits() != hits)) {
+		c->left = 0;
+		return 0;
+	}
+	c->skip += len;
+	c->left -= len;
+	return len;
+}
 
 /** iov_write() - copy up to @len bytes into the list and go on; as iov_read(). */
-size_t iov_write(struct iov_cursor *c, const void *buf, size_t len);
+static always_inline size_t iov_write(struct iov_cursor *c, const void *buf, size_t len)
+{
+	uint32_t hits = guard_hits();
+	char *at = iov_one(c, len);
+
+	if (unlikely(!at))
+		return iov_write_any(c, buf, len);
+	memcpy(at, buf, len);
+	if (unlikely(guard_hits() != hits)) {
+		c->left = 0;
+		return 0;
+	}
+	c->skip += len;
+	c->left -= len;
+	return len;
+}
 
 /** iov_skip() - go on by up to @len bytes; returns the bytes passed. */
-size_t iov_skip(struct iov_cursor *c, size_t len);
+static always_inline size_t iov_skip(struct iov_cursor *c, size_t len)
+{
+	if (unlikely(!iov_one(c, len)))
+		return iov_skip_any(c, len);
+	c->skip += len;
+	c->left -= len;
+	return len;
+}
 
 /** iov_truncate() - let the list end at most @len bytes after the cursor. */
 void iov_truncate(struct iov_cursor *c, size_t len);

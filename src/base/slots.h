@@ -97,6 +97,12 @@ static inline uint32_t slots_index(const struct slots *s, const void *rec)
 	return (uint32_t)((size_t)((const uint8_t *)rec - s->base) / s->rec_size);
 }
 
+/** slots_of_id() - the slot number in an id. */
+static inline uint32_t slots_of_id(uint64_t id)
+{
+	return (uint32_t)id;
+}
+
 /** slots_id() - the id of a record on which the caller holds a reference. */
 uint64_t slots_id(const struct slots *s, const void *rec);
 

@@ -12,6 +12,9 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Behind "static": a part of its callers, whatever the compiler thinks of its size. */
+#define always_inline inline __attribute__((always_inline))
+
 /* Once round a loop that looks at memory until another thread has changed it. */
 static inline void cpu_relax(void)
 {

@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dispatch.h"
 #include "request.h"
 #include "session.h"
+#include "util.h"
 
 /* Bytes of extensions at most: 16 for groups, 280 and the label itself for a label. */
 #define DECODE_EXT_MAX 8192u
@@ -51,7 +53,17 @@ struct fuse_row {
 };
 
 /** decode_args() - the fixed arguments; what the body lacks of @size is zero. */
-void decode_args(const struct request *req, void *ret, size_t size);
+static always_inline void decode_args(const struct request *req, void *ret, size_t size)
+{
+	size_t have = req->body_len;
+
+	if (likely(have >= size)) {
+		memcpy(ret, req->body, size);
+		return;
+	}
+	memset(ret, 0, size);
+	memcpy(ret, req->body, have);
+}
 
 /**
  * decode_open_flags() - FUSE_OPEN_* of an open.

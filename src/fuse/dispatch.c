@@ -193,14 +193,6 @@ static uint32_t fixed_args(const struct request *req)
 	return req->row->args;
 }
 
-void decode_args(const struct request *req, void *ret, size_t size)
-{
-	size_t have = MIN(size, req->body_len);
-
-	memcpy(ret, req->body, have);
-	memset((char *)ret + have, 0, size - have);
-}
-
 size_t decode_tail(struct request *req, void *buf, size_t len)
 {
 	size_t have = MIN(len, req->body_len - req->tail);
@@ -446,13 +438,17 @@ static enum fuse_class class_of(const struct request *req)
 
 enum fuse_class fuse_receive(struct request *req)
 {
-	size_t sent = req->in.left;
+	size_t sent = req->in.left, got;
 	int err;
 
 	req_begin(req);
-	/* Of a header that is cut short, what is there serves the reply. */
-	if (iov_read(&req->in, &req->hdr, sizeof(req->hdr)) != MIN(sent, sizeof(req->hdr)))
-		req->faulted = true;
+	got = iov_read(&req->in, &req->hdr, sizeof(req->hdr));
+	if (unlikely(got < sizeof(req->hdr))) {
+		/* What is there serves the reply. */
+		memset((char *)&req->hdr + got, 0, sizeof(req->hdr) - got);
+		if (got != MIN(sent, sizeof(req->hdr)))
+			req->faulted = true;
+	}
 	req->row = row_of(req->hdr.opcode);
 	log_debug("%s unique %llu nodeid %llu: %u bytes, room for %zu",
 		  fuse_opcode_name(req->hdr.opcode), (unsigned long long)req->hdr.unique,

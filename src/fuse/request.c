@@ -28,7 +28,6 @@ static_assert(OUT_HDR == 16, "fuse_out_header");
 
 void req_begin(struct request *req)
 {
-	memset(&req->hdr, 0, sizeof(req->hdr));
 	req->row = NULL;
 	req->supp_gid = (uint32_t)-1;
 	req->label = NULL;
@@ -87,16 +86,17 @@ void req_reply_err(struct request *req, int error)
 
 void req_reply_buf(struct request *req, const void *buf, size_t len)
 {
-	struct iov_cursor at = req_payload(req);
+	struct iov_cursor at = req->out;
 
-	if (len > req_room(req)) {
+	if (unlikely(at.left < OUT_HDR || len > req_room(req))) {
 		req_reply_err(req, -EIO);
 		return;
 	}
+	iov_skip(&at, OUT_HDR);
 	if (unlikely(iov_write(&at, buf, len) != len))
 		req_reply_err(req, -EFAULT);
 	else
-		req_reply_data(req, len);
+		put_header(req, 0, len);
 }
 
 void req_reply_data(struct request *req, size_t len)

@@ -154,7 +154,7 @@ int handle_get(struct handle_table *t, uint64_t fh, uint64_t node, enum handle_k
 		handle_put(t, &ref);
 		return -EBADF;
 	}
-	ref.file = &t->files[slots_index(&t->slots, ref.rec)];
+	ref.file = &t->files[slots_of_id(fh)];
 	*ret = ref;
 	return 0;
 }

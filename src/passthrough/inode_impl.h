@@ -17,7 +17,8 @@ struct inode_key {
 
 static inline uint32_t inode_slot(const struct inode_table *t, const struct inode *ino)
 {
-	return slots_index(&t->slots, ino);
+	/* Without a division: slots_index() does not know their size. */
+	return (uint32_t)(ino - (const struct inode *)(const void *)t->slots.base);
 }
 
 static inline struct inode *inode_in(const struct inode_table *t, uint32_t slot)

@@ -241,7 +241,9 @@ void pt_attr(const struct pt *pt, const struct statx *stx, struct fuse_attr *ret
 
 void pt_attr_out(struct pt *pt, uint64_t nodeid, const struct statx *stx, struct fuse_attr_out *ret)
 {
-	*ret = (struct fuse_attr_out){.attr_valid = pt->valid};
+	ret->attr_valid = pt->valid;
+	ret->attr_valid_nsec = 0;
+	ret->dummy = 0;
 	pt_attr(pt, stx, &ret->attr);
 	ret->attr.size = pt_dax_size(pt, nodeid, stx->stx_size);
 	ret->attr.flags |= pt_dax_attr(pt, nodeid, NULL, stx);

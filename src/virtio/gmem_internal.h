@@ -56,29 +56,14 @@ struct gmem_mirror {
 /* The region that holds @gpa, or NULL. */
 const struct gmem_region *gmem_find(const struct gmem *gm, uint64_t gpa);
 
-/*
- * gmem_gpa_iov() for one who asks again and again: *@near is the region that was hit last, or NULL, and
- * belongs to @gm.
- */
-static inline int gmem_near_iov(const struct gmem *gm, const struct gmem_region **near,
-				uint64_t gpa, uint64_t len, bool write, struct iovec *iov,
-				unsigned int max)
+/* gmem_gpa() for one who asks again and again: @near is the region that was hit last. */
+static inline const void *gmem_near_gpa(const struct gmem *gm, const struct gmem_region *near,
+					uint64_t gpa, uint64_t len)
 {
-	const struct gmem_region *r = *near;
-	uint64_t at;
+	uint64_t at = gpa - near->gpa;
 
-	if (unlikely(!r || gpa - r->gpa >= r->size)) {
-		r = gmem_find(gm, gpa);
-		if (!r)
-			return -EFAULT;
-		*near = r;
-	}
-	at = gpa - r->gpa;
-	if (unlikely(len > r->size - at || (write && r->readonly) || max == 0))
-		return gmem_gpa_iov(gm, gpa, len, write, iov, max);
-	iov->iov_base = r->host + at;
-	iov->iov_len = (size_t)len;
-	return 1;
+	return likely(at < near->size && len <= near->size - at) ? near->host + at
+								 : gmem_gpa(gm, gpa, len);
 }
 
 #endif

@@ -144,6 +144,7 @@ int vq_start(struct vq *vq, const struct vq_conf *conf, struct gmem *gm)
 	if (guard_hits() != hits || areas_gone(&fresh))
 		return -EFAULT;
 	fresh.gm = gmem_get(gm);
+	fresh.near = gm->regions;
 	*vq = fresh;
 	return 0;
 }
@@ -163,6 +164,7 @@ int vq_rebind(struct vq *vq, struct gmem *gm)
 	gmem_get(gm);
 	gmem_put(vq->gm);
 	vq->gm = gm;
+	vq->near = gm->regions;
 	return 0;
 }
 
@@ -181,46 +183,38 @@ uint32_t vq_stop(struct vq *vq)
 	       (uint32_t)vq->avail_wrap << 15 | vq->last_avail;
 }
 
-int vq_walk_table(const struct vq *vq, struct vq_walk *w, const struct vq_desc *ref)
+int vq_walk_any(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
 {
-	unsigned int count = ref->len / VQ_DESC_SIZE, limit = MAX(vq->conf.size, VQ_TABLE_MIN);
-	const uint8_t *table = gmem_gpa(w->gm, ref->addr, ref->len);
-	bool packed = vq->conf.packed;
-	unsigned int at = 0;
+	bool write = d.flags & VRING_DESC_F_WRITE;
+	const struct gmem_region *region;
+	int n;
 
-	if (unlikely(!vq->conf.indirect || count == 0 || ref->len % VQ_DESC_SIZE))
+	if (d.len == 0)
+		return 0;
+	if (!write && (w->nwrite || w->cut & 2))
 		return -EPROTO;
-	for (unsigned int n = 0; n < limit; n++) {
-		uint64_t raw[2], addr;
-		struct vq_desc d;
-		int r;
-
-		if (likely(table)) {
-			memcpy(raw, table + at * VQ_DESC_SIZE, sizeof(raw));
-			atomic_signal_fence(memory_order_seq_cst);
-		} else if (__builtin_add_overflow(ref->addr, at * VQ_DESC_SIZE, &addr) ||
-			   gmem_read(w->gm, addr, raw, sizeof(raw)) < 0) {
-			/* Nobody knows what the rest of it says. */
-			vq_walk_cut(w, false);
-			vq_walk_cut(w, true);
-			return 0;
-		}
-		d = vq_desc_of(raw[0], raw[1], packed);
-		if (unlikely(d.flags & VRING_DESC_F_INDIRECT))
-			return -EPROTO;
-		r = vq_walk_add(w, &d);
-		if (unlikely(r < 0))
-			return r;
-		if (packed)
-			at++; /* in order to the end; NEXT is to be ignored here */
-		else if (d.flags & VRING_DESC_F_NEXT)
-			at = d.link;
-		else
-			return 0;
-		if (at >= count)
-			return packed ? 0 : -EPROTO;
+	w->total += d.len;
+	if (w->cut & 1u << write)
+		return 0;
+	region = gmem_find(vq->gm, d.addr);
+	if (region)
+		w->near = region;
+	n = gmem_gpa_iov(vq->gm, d.addr, d.len, write, w->iov, (unsigned int)(w->end - w->iov));
+	if (n == -E2BIG)
+		return -EPROTO;
+	if (n < 0) {
+		w->cut |= 1u << write;
+		return 0;
 	}
-	return -EPROTO;
+	w->iov += n;
+	if (write)
+		w->nwrite += (unsigned int)n;
+	return 0;
+}
+
+int vq_walk_table_after(const struct vq *vq, struct vq_walk *w, struct vq_desc ref)
+{
+	return vq_walk_table(vq, w, ref, vq->conf.packed);
 }
 
 int vq_pop(struct vq *vq, struct vq_chain *chain)

@@ -79,11 +79,13 @@ struct vq_conf {
 #define VQ_BASE_PACKED 0x80008000u /* both indices 0, both wrap counters 1 */
 
 struct vq_inflight; /* vq_inflight.h */
+struct gmem_region; /* gmem_internal.h */
 
 /**
  * struct vq - a running virtqueue.
  * @conf:      what vq_start() was told.
  * @gm:        reference on the table that the pointers below come from.
+ * @near:      a region of @gm, where the last buffer was.
  * @log:       not owned; NULL = nothing is logged. Set by the owner of the queue, at any time.
  * @infl:      owned; NULL = not tracked.
  * @desc:      struct vring_desc[] or struct vring_packed_desc[].
@@ -118,6 +120,7 @@ struct vq_inflight; /* vq_inflight.h */
 struct vq {
 	struct vq_conf conf;
 	struct gmem *gm;
+	const struct gmem_region *near;
 	struct gmem_log *log;
 	struct vq_inflight *infl;
 	void *desc;

@@ -232,8 +232,7 @@ static int split_recover(struct vq *vq, struct vq_inflight *infl)
 
 static int split_again(struct vq *vq, struct vq_chain *chain, uint16_t head)
 {
-	struct vq_walk w = vq_walk_begin(vq, chain);
-	int r = vq_split_walk(vq, &w, head);
+	int r = vq_split_walk(vq, chain, head);
 
 	if (r < 0)
 		return r;
@@ -507,7 +506,7 @@ static int packed_again(struct vq *vq, struct vq_chain *chain, uint16_t head)
 			.flags = vq_load(&e->flags),
 			.link = vq_load(&e->id),
 		};
-		int r = vq_walk_ring(vq, &w, &d);
+		int r = vq_walk_ring(vq, &w, d);
 
 		if (r < 0)
 			return r;
@@ -518,6 +517,8 @@ static int packed_again(struct vq *vq, struct vq_chain *chain, uint16_t head)
 		}
 		at = infl->items[at].next;
 	}
+	if (vq_walk_end(vq, &w, chain) < 0)
+		return -EPROTO;
 	chain->ndesc = n;
 	chain->entry = head;
 	return 1;

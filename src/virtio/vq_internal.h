@@ -7,8 +7,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_ring.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "gmem_internal.h"
 #include "util.h"
@@ -83,72 +85,136 @@ static inline void vq_packed_advance(uint16_t size, uint16_t *idx, bool *wrap, u
 }
 
 /*
- * A chain that is being gathered. @near: the region that was hit last, or NULL. @cut: the readable [0] or writable [1] part has met an address
- * outside memory, and what follows in it is left out.
+ * A chain that is being gathered, a local of who gathers it: what is inline below is a part of that
+ * function, so that it stays in registers. @near: the region that was hit last. @iov, @end: the free
+ * segments. @total: bytes so far. @nwrite: as in the chain. @cut: bit 0 for the readable, bit 1 for the writable
+ * part, once it has met an address outside memory; what follows in it is left out.
  */
 struct vq_walk {
-	const struct gmem *gm;
 	const struct gmem_region *near;
-	struct vq_chain *chain;
+	struct iovec *iov;
+	struct iovec *end;
 	uint64_t total;
-	bool cut[2];
+	unsigned int nwrite;
+	unsigned int cut;
 };
 
-static inline struct vq_walk vq_walk_begin(const struct vq *vq, struct vq_chain *chain)
+static inline struct vq_walk vq_walk_begin(const struct vq *vq, const struct vq_chain *chain)
 {
-	chain->nread = 0;
-	chain->nwrite = 0;
-	chain->entry = 0;
-	chain->faulted = false;
-	chain->start = vq->starts;
-	return (struct vq_walk){.gm = vq->gm, .chain = chain};
+	return (struct vq_walk){
+		.near = vq->near,
+		.iov = chain->iov,
+		.end = chain->iov + chain->max,
+	};
 }
 
-static inline void vq_walk_cut(struct vq_walk *w, bool write)
+/* Nothing follows. 0 or -EPROTO. */
+static inline int vq_walk_end(struct vq *vq, const struct vq_walk *w, struct vq_chain *chain)
 {
-	w->cut[write] = true;
-	w->chain->faulted = true;
-}
-
-/* Add one buffer. 0 or -EPROTO. */
-static inline int vq_walk_add(struct vq_walk *w, const struct vq_desc *d)
-{
-	struct vq_chain *chain = w->chain;
-	bool write = d->flags & VRING_DESC_F_WRITE;
-	unsigned int used = chain->nread + chain->nwrite;
-	int n;
-
-	if (unlikely(d->len == 0))
-		return 0;
-	if (unlikely(!write && (chain->nwrite || w->cut[1])))
-		return -EPROTO;
-	w->total += d->len;
 	if (unlikely(w->total > VQ_CHAIN_BYTES))
 		return -EPROTO;
-	if (unlikely(w->cut[write]))
-		return 0;
-	n = gmem_near_iov(w->gm, &w->near, d->addr, d->len, write, chain->iov + used,
-			  chain->max - used);
-	if (unlikely(n < 0)) {
-		if (n == -E2BIG)
-			return -EPROTO;
-		vq_walk_cut(w, write);
-		return 0;
-	}
-	if (write)
-		chain->nwrite += (unsigned int)n;
-	else
-		chain->nread += (unsigned int)n;
+	chain->nread = (unsigned int)(w->iov - chain->iov) - w->nwrite;
+	chain->nwrite = w->nwrite;
+	chain->entry = 0;
+	chain->faulted = w->cut;
+	chain->start = vq->starts;
+	vq->near = w->near;
 	return 0;
 }
 
-/* Add the buffers of an indirect table, which @d refers to. 0 or -EPROTO. */
-int vq_walk_table(const struct vq *vq, struct vq_walk *w, const struct vq_desc *d);
+/* Add any buffer. 0 or -EPROTO. */
+int vq_walk_any(const struct vq *vq, struct vq_walk *w, struct vq_desc d);
+
+/* Add one buffer; those of most chains are in one piece and in the region of the one before. 0 or -EPROTO. */
+static always_inline int vq_walk_add(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
+{
+	const struct gmem_region *near = w->near;
+	bool write = d.flags & VRING_DESC_F_WRITE;
+	uint64_t at = d.addr - near->gpa;
+	struct vq_walk w_any;
+	int r;
+
+	if (likely(at < near->size && d.len <= near->size - at && d.len && w->iov != w->end &&
+		   !w->cut && !(write ? near->readonly : w->nwrite))) {
+		w->iov->iov_base = near->host + at;
+		w->iov->iov_len = d.len;
+		w->iov++;
+		w->total += d.len;
+		w->nwrite += write;
+		return 0;
+	}
+	w_any = *w;
+	r = vq_walk_any(vq, &w_any, d);
+	*w = w_any;
+	return r;
+}
+
+/* Descriptor @at of the table that @ref refers to; @table: where that is, or NULL: not in one piece. 0 or -EFAULT. */
+static always_inline int vq_table_desc(const struct vq *vq, struct vq_desc ref,
+				       const uint8_t *table, unsigned int at, bool packed,
+				       struct vq_desc *ret)
+{
+	uint64_t word0, word1, raw[2], addr;
+
+	if (likely(table)) {
+		memcpy(&word0, table + at * VQ_DESC_SIZE, sizeof(word0));
+		memcpy(&word1, table + at * VQ_DESC_SIZE + sizeof(word0), sizeof(word1));
+		atomic_signal_fence(memory_order_seq_cst);
+	} else {
+		if (__builtin_add_overflow(ref.addr, at * VQ_DESC_SIZE, &addr) ||
+		    gmem_read(vq->gm, addr, raw, sizeof(raw)) < 0)
+			return -EFAULT;
+		word0 = raw[0];
+		word1 = raw[1];
+	}
+	*ret = vq_desc_of(word0, word1, packed);
+	return 0;
+}
+
+/* Add the buffers of an indirect table, which @ref refers to. 0 or -EPROTO. */
+static always_inline int vq_walk_table(const struct vq *vq, struct vq_walk *w, struct vq_desc ref,
+				       bool packed)
+{
+	unsigned int count = ref.len / VQ_DESC_SIZE, limit = MAX(vq->conf.size, VQ_TABLE_MIN);
+	const uint8_t *table = gmem_near_gpa(vq->gm, w->near, ref.addr, ref.len);
+	unsigned int at = 0;
+
+	if (unlikely(!vq->conf.indirect || count == 0 || ref.len % VQ_DESC_SIZE))
+		return -EPROTO;
+	for (unsigned int n = 0; n < limit; n++) {
+		struct vq_desc d;
+		int r;
+
+		if (unlikely(vq_table_desc(vq, ref, table, at, packed, &d) < 0)) {
+			/* Nobody knows what the rest of it says. */
+			w->cut = 3;
+			return 0;
+		}
+		if (unlikely(d.flags & VRING_DESC_F_INDIRECT))
+			return -EPROTO;
+		r = vq_walk_add(vq, w, d);
+		if (unlikely(r < 0))
+			return r;
+		if (packed)
+			at++; /* in order to the end; NEXT is to be ignored here */
+		else if (d.flags & VRING_DESC_F_NEXT)
+			at = d.link;
+		else
+			return 0;
+		if (at >= count)
+			return packed ? 0 : -EPROTO;
+	}
+	return -EPROTO;
+}
+
+/* The same, out of line. */
+int vq_walk_table_after(const struct vq *vq, struct vq_walk *w, struct vq_desc ref);
 
 /* Add what a descriptor of the ring stands for. 0 or -EPROTO. */
-static inline int vq_walk_ring(const struct vq *vq, struct vq_walk *w, const struct vq_desc *d)
+static inline int vq_walk_ring(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
 {
-	return d->flags & VRING_DESC_F_INDIRECT ? vq_walk_table(vq, w, d) : vq_walk_add(w, d);
+	return d.flags & VRING_DESC_F_INDIRECT ? vq_walk_table_after(vq, w, d)
+					       : vq_walk_add(vq, w, d);
 }
 
 /* Mark what the device wrote to its part of a ring, @offset bytes into it. */
@@ -163,7 +229,7 @@ static inline void vq_log_used(const struct vq *vq, uint64_t offset, uint64_t le
  * whether the driver is to be notified, after a full fence. kicks: as the functions of vq.h.
  */
 int vq_split_pop(struct vq *vq, struct vq_chain *chain);
-int vq_split_walk(const struct vq *vq, struct vq_walk *w, uint16_t head);
+int vq_split_walk(struct vq *vq, struct vq_chain *chain, uint16_t head);
 bool vq_split_push(struct vq *vq, const struct vq_chain *chain, uint32_t written);
 void vq_split_publish(struct vq *vq);
 bool vq_split_wants(struct vq *vq);

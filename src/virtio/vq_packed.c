@@ -47,7 +47,7 @@ int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
 			return -EPROTO;
 		if (unlikely(vq->infl))
 			vq_inflight_packed_read(vq->infl, &d, n == 1);
-		r = vq_walk_ring(vq, &w, &d);
+		r = vq_walk_ring(vq, &w, d);
 		if (unlikely(r < 0))
 			return r;
 		if (!(d.flags & VRING_DESC_F_NEXT))
@@ -58,6 +58,8 @@ int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
 			at = 0;
 		word1 = vq_load(words(vq, at) + 1);
 	}
+	if (unlikely(vq_walk_end(vq, &w, chain) < 0))
+		return -EPROTO;
 	chain->id = d.link;
 	chain->ndesc = n;
 	vq->in_use += n;

@@ -45,38 +45,66 @@ static int look(struct vq *vq)
 	return ahead != 0;
 }
 
-int vq_split_walk(const struct vq *vq, struct vq_walk *w, uint16_t head)
+static struct vq_desc desc_at(const struct vq *vq, uint16_t at)
 {
 	const uint64_t *table = vq->desc;
-	uint16_t size = vq->conf.size, at = head, n = 0;
+
+	return vq_desc_of(vq_load(&table[at * 2]), vq_load(&table[at * 2 + 1]), false);
+}
+
+/* A chain that begins in the ring with @d. 0 or -EPROTO. */
+static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
+{
+	struct vq_walk w = vq_walk_begin(vq, chain);
+	uint16_t size = vq->conf.size, n = 0;
 
 	for (;;) {
-		struct vq_desc d =
-			vq_desc_of(vq_load(&table[at * 2]), vq_load(&table[at * 2 + 1]), false);
 		bool next = d.flags & VRING_DESC_F_NEXT;
 		int r;
 
 		if (unlikely(++n > size || (next && d.flags & VRING_DESC_F_INDIRECT)))
 			return -EPROTO;
-		r = vq_walk_ring(vq, w, &d);
+		r = vq_walk_ring(vq, &w, d);
 		if (unlikely(r < 0))
 			return r;
 		if (!next)
 			break;
-		at = d.link;
-		if (unlikely(at >= size))
+		if (unlikely(d.link >= size))
 			return -EPROTO;
+		d = desc_at(vq, d.link);
 	}
-	w->chain->id = head;
-	w->chain->ndesc = n;
-	return 0;
+	chain->ndesc = n;
+	return vq_walk_end(vq, &w, chain);
+}
+
+/* A chain that stands in a table, which @d refers to. 0 or -EPROTO. */
+static int walk_table(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
+{
+	struct vq_walk w = vq_walk_begin(vq, chain);
+	int r = vq_walk_table(vq, &w, d, false);
+
+	if (unlikely(r < 0))
+		return r;
+	chain->ndesc = 1;
+	return vq_walk_end(vq, &w, chain);
+}
+
+int vq_split_walk(struct vq *vq, struct vq_chain *chain, uint16_t head)
+{
+	struct vq_desc d = desc_at(vq, head);
+
+	chain->id = head;
+	/* As Linux sends them. */
+	if (likely((d.flags & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT)) ==
+		   VRING_DESC_F_INDIRECT))
+		return walk_table(vq, chain, d);
+	return walk_ring(vq, chain, d);
 }
 
 int vq_split_pop(struct vq *vq, struct vq_chain *chain)
 {
 	const struct vring_avail *avail = vq->driver;
 	uint16_t size = vq->conf.size, head;
-	struct vq_walk w;
 	int r;
 
 	if (vq->last_avail == vq->avail_seen) {
@@ -87,8 +115,7 @@ int vq_split_pop(struct vq *vq, struct vq_chain *chain)
 	head = le16toh(vq_load(&avail->ring[vq->last_avail & (size - 1)]));
 	if (unlikely(head >= size || vq_held(vq, head)))
 		return -EPROTO;
-	w = vq_walk_begin(vq, chain);
-	r = vq_split_walk(vq, &w, head);
+	r = vq_split_walk(vq, chain, head);
 	if (unlikely(r < 0))
 		return r;
 	if (unlikely(chain->ndesc > size - vq->in_use))
