@@ -70,8 +70,6 @@
  * @stop_fd:   eventfd: end.
  * @over:      the watcher shall end, too.
  * @timer:     SIGALRM for the watcher.
- * @conn:      a copy of the connection's descriptor, to wait on and to cut it by; -1 = none. Under
- *             @conn_lock for the watcher, which cuts it. Only the control thread changes it.
  * @relisten:  a front-end's end is not the daemon's.
  * @lost:      requests were left behind.
  */
@@ -86,8 +84,6 @@ struct life {
 	_Atomic bool tidying;
 	struct queues *queues;
 	struct vu_dev *dev;
-	int conn;
-	pthread_mutex_t conn_lock;
 	bool relisten;
 	bool lost;
 	int stop_fd;
@@ -128,24 +124,6 @@ static void give_up(const struct life *life, bool told)
 	_exit(life->relisten && !told);
 }
 
-/* Make @fd the connection, -1: none any more. */
-static void set_conn(struct life *life, int fd)
-{
-	pthread_mutex_lock(&life->conn_lock);
-	fd_close(&life->conn);
-	life->conn = fd;
-	pthread_mutex_unlock(&life->conn_lock);
-}
-
-/* seccomp: shutdown */
-static void cut_conn(struct life *life)
-{
-	pthread_mutex_lock(&life->conn_lock);
-	if (life->conn >= 0)
-		shutdown(life->conn, SHUT_RDWR);
-	pthread_mutex_unlock(&life->conn_lock);
-}
-
 /* ---- the watcher ---- */
 
 /* alarm(3), without a system call of its own: whether it was set before. 0 = not any more. */
@@ -184,8 +162,6 @@ static void *watch(void *arg)
 		log_info("ending: signal %d (%s)", sig, strsignal(sig));
 		fd_signal(life->stop_fd);
 		alarm_in(life, SIGNAL_SECONDS);
-		/* It may be waiting for room for an answer. */
-		cut_conn(life);
 	}
 }
 
@@ -395,7 +371,7 @@ static bool stopped(const struct life *life)
 }
 
 /* Wait for a front-end. Returns 1 and the connection, 0 when told to end, or -errno. */
-/* seccomp: poll, accept4, fcntl 1==F_DUPFD_CLOEXEC */
+/* seccomp: poll, accept4 */
 static int accept_one(struct life *life, int *ret_conn)
 {
 	struct pollfd pfd[] = {
@@ -404,8 +380,7 @@ static int accept_one(struct life *life, int *ret_conn)
 	};
 
 	for (;;) {
-		scoped_fd int conn = -1;
-		int copy;
+		int conn;
 
 		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0)
 			continue;
@@ -413,13 +388,9 @@ static int accept_one(struct life *life, int *ret_conn)
 			return 0;
 		conn = accept4(life->listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (conn >= 0) {
-			copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
-			if (copy < 0)
-				return -errno;
-			set_conn(life, copy);
 			if (!life->relisten)
 				fd_close(&life->listener->fd);
-			*ret_conn = fd_steal(&conn);
+			*ret_conn = conn;
 			return 1;
 		}
 		/* Gone again, or taken by a process that we share the socket with. */
@@ -441,13 +412,13 @@ static void say_end(const struct life *life, int r)
 		log_err("ending: the front-end broke the protocol: %s", strerror(-r));
 }
 
-/* Serve the front-end until it goes. False: told to end. */
-static bool serve(struct life *life)
+/* Serve the front-end at @conn, which is the device's, until it goes. False: told to end. */
+static bool serve(struct life *life, int conn)
 {
 	struct pollfd pfd[] = {
 		{.fd = life->stop_fd, .events = POLLIN},
 		{.fd = queues_work_fd(life->queues), .events = POLLIN},
-		{.fd = life->conn, .events = POLLIN},
+		{.fd = conn, .events = POLLIN},
 	};
 
 	for (;;) {
@@ -477,13 +448,10 @@ static void disconnect(struct life *life)
 	/* Keeps the watcher's earlier and shorter time, if a signal has come. */
 	if (alarm_in(life, END_SECONDS))
 		alarm_in(life, SIGNAL_SECONDS);
-	/* Let the front-end know at once, whatever the rest takes. */
-	cut_conn(life);
 	if (life->dev)
 		vu_dev_disconnect(life->dev);
 	if (life->window)
 		window_reset(life->window);
-	set_conn(life, -1);
 }
 
 /* After a disconnect: be ready for another front-end. 0 or -errno. */
@@ -541,7 +509,7 @@ static int serve_all(struct life *life, const struct options *o)
 			return r;
 		log_info("a front-end has connected");
 		vu_dev_connect(life->dev, conn);
-		if (!serve(life) || !life->relisten)
+		if (!serve(life, conn) || !life->relisten)
 			return 0;
 		disconnect(life);
 		r = renew(life, o);
@@ -553,13 +521,11 @@ static int serve_all(struct life *life, const struct options *o)
 /* seccomp: timer_create */
 int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 {
-	struct life life = {.listener = l, .conn = -1, .stop_fd = -1, .relisten = o->relisten};
+	struct life life = {.listener = l, .stop_fd = -1, .relisten = o->relisten};
 	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 	int r;
 
 	r = session_init(&life.se, &pt_ops, pt);
-	if (r == 0)
-		r = -pthread_mutex_init(&life.conn_lock, NULL);
 	if (r == 0) {
 		life.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = life.stop_fd < 0 ? -errno : 0;
@@ -582,7 +548,6 @@ int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 	disconnect(&life);
 	end(&life);
 	end_watcher(&life);
-	pthread_mutex_destroy(&life.conn_lock);
 	fd_close(&life.stop_fd);
 	return r < 0;
 }

@@ -51,7 +51,7 @@ static void tell_end(int sig)
 /*
  * Wait for the service, passing on what we are told meanwhile. Returns its exit status.
  * seccomp[keeper]: wait4, rt_sigtimedwait, kill, exit_group, restart_syscall, rt_sigreturn
- * seccomp[keeper]: write, poll, sendmsg, clock_gettime, close, futex, brk, munmap
+ * seccomp[keeper]: write, poll, sendmsg, clock_gettime, close, futex, munmap
  * seccomp[keeper]: mmap 2&PROT_EXEC==0
  */
 static int keep(pid_t child)

@@ -41,7 +41,7 @@
 
 /*
  * Memory, threads and ends.
- * seccomp: brk, madvise, munmap, mmap 2&PROT_EXEC==0, mprotect 2&PROT_EXEC==0
+ * seccomp: madvise, munmap, mmap 2&PROT_EXEC==0, mprotect 2&PROT_EXEC==0
  * seccomp: clone 0&THREAD_MASK==THREAD_FLAGS, rseq, futex, exit, exit_group, restart_syscall
  * seccomp: rt_sigprocmask, rt_sigreturn, tgkill 0==getpid(), getpid, gettid
  * Where the vDSO has no clock to read.
@@ -49,7 +49,7 @@
  * What the C library uses where a machine, as arm64, has no epoll_wait(2) and poll(2).
  * seccomp[newer]: epoll_pwait, ppoll
  * What is tried, and done without.
- * seccomp[enosys]: clone3, set_robust_list, mremap, sched_getaffinity, getrandom, faccessat2
+ * seccomp[enosys]: brk, clone3, set_robust_list, mremap, sched_getaffinity, getrandom, faccessat2
  * seccomp[enosys]: writev, futex_waitv, epoll_pwait2, io_uring_setup, membarrier, sysinfo
  */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)

@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -39,16 +40,24 @@
 #define PAGE     4096u       /* no file system has smaller ones in the page cache */
 #define COPY_MAX 0x7ffff000u /* what one system call moves at most */
 
-/* seccomp: preadv2 */
-static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, off_t off, int flags)
+/*
+ * Not the functions of the C library: to it they are cancellation points, which costs a process with threads two
+ * locked instructions a call. Of the offset the kernel wants the lower and the upper half.
+ */
+/* seccomp: pread64, preadv2 */
+static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, uint64_t off, int flags)
 {
-	return preadv2(fd, vec, (int)n, off, flags);
+	if (n == 1 && !flags)
+		return syscall(SYS_pread64, fd, vec->iov_base, vec->iov_len, off);
+	return syscall(SYS_preadv2, fd, vec, n, off, off >> 32, flags);
 }
 
-/* seccomp: pwritev2 */
-static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, off_t off, int flags)
+/* seccomp: pwrite64, pwritev2 */
+static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, uint64_t off, int flags)
 {
-	return pwritev2(fd, vec, (int)n, off, flags);
+	if (n == 1 && !flags)
+		return syscall(SYS_pwrite64, fd, vec->iov_base, vec->iov_len, off);
+	return syscall(SYS_pwritev2, fd, vec, n, off, off >> 32, flags);
 }
 
 /*
@@ -85,7 +94,7 @@ static ssize_t read_all(int fd, const struct fuse_read_in *in, const struct iov_
 
 		if (len == 0)
 			break;
-		got = read_vec(fd, vec, n, (off_t)(in->offset + done), flags);
+		got = read_vec(fd, vec, n, in->offset + done, flags);
 		if (unlikely(got < 0)) {
 			if (errno == EAGAIN && flags & RWF_NOWAIT)
 				return REQ_WOULD_WAIT;
@@ -169,7 +178,7 @@ static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, stru
 
 		if (len == 0)
 			break;
-		put = write_vec(fd, vec, n, (off_t)(in->offset + done), flags);
+		put = write_vec(fd, vec, n, in->offset + done, flags);
 		if (unlikely(put < 0))
 			return done ? (ssize_t)done : -errno;
 		done += iov_skip(src, (size_t)put);

@@ -477,6 +477,8 @@ void vu_dev_disconnect(struct vu_dev *dev)
 {
 	if (dev->sock < 0)
 		return;
+	/* The front-end knows at once, whatever the rest takes. */
+	fd_close(&dev->sock);
 	vu_backreq_close(dev->backreq);
 	dev->have_channel = false;
 	vu_vring_stop_all(dev);
@@ -490,7 +492,6 @@ void vu_dev_disconnect(struct vu_dev *dev)
 	vu_shmem_negotiated(dev);
 	dev->status = 0;
 	vu_reader_done(&dev->reader);
-	fd_close(&dev->sock);
 }
 
 struct vu_vring *vu_dev_vring(struct vu_dev *dev, unsigned int index)

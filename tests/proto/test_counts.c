@@ -234,7 +234,7 @@ static void file_requests_make_one_call(void **state)
 	batch_begin(&b, f);
 	fds = fx_count_fds(f);
 	expect(&b, "READ", make_read, &file, 0, (struct need[]){{SYS_preadv2, DEPTH}, {0}});
-	expect(&b, "WRITE", make_write, &file, 0, (struct need[]){{SYS_pwritev2, DEPTH}, {0}});
+	expect(&b, "WRITE", make_write, &file, 0, (struct need[]){{SYS_pwrite64, DEPTH}, {0}});
 	expect(&b, "GETATTR", make_getattr, &file, 0, (struct need[]){{SYS_statx, DEPTH}, {0}});
 	expect(&b, "LOOKUP", make_lookup, "file", 0, (struct need[]){{SYS_statx, DEPTH}, {0}});
 	expect(&b, "LOOKUP of nothing", make_lookup, "none", -ENOENT,
