@@ -38,7 +38,7 @@
  * its slab: the queue gets a new one, and the last late completion frees the old one.
  *
  * Locks: queue.lock guards what says so; work_lock the list of exclusive requests; watch_lock the
- * watcher's sleep, and it is outside of queue.lock. All others, and slab.lock, are leaves; none is held
+ * spare threads, and it is outside of queue.lock. All others, and slab.lock, are leaves; none is held
  * while a request runs.
  */
 #include <errno.h>
@@ -456,13 +456,15 @@ static bool enter(struct queue *q)
 		pthread_cond_wait(&q->go, &q->lock);
 	busy = q->busy = !q->quit;
 	pthread_mutex_unlock(&q->lock);
-	if (unlikely(atomic_load(&q->qs->parked)))
-		queue_spare_wake(q->qs);
+	if (unlikely(atomic_load(&q->qs->parked)) && busy)
+		queue_spare_arm(q);
 	return busy;
 }
 
 static void leave(struct queue *q)
 {
+	if (unlikely(q->armed))
+		queue_spare_disarm(q);
 	pthread_mutex_lock(&q->lock);
 	q->busy = false;
 	pthread_cond_signal(&q->idle);

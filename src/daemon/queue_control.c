@@ -223,7 +223,6 @@ int queues_new(const struct queues_conf *conf, struct queues **ret)
 {
 	size_t size = sizeof(struct queues) + conf->max * sizeof(struct queue);
 	struct queues *qs = aligned_alloc(_Alignof(struct queue), size);
-	pthread_condattr_t attr;
 
 	if (!qs)
 		return -ENOMEM;
@@ -238,11 +237,7 @@ int queues_new(const struct queues_conf *conf, struct queues **ret)
 		return r;
 	}
 	pthread_mutex_init(&qs->work_lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&qs->watch_lock, NULL);
-	pthread_cond_init(&qs->watch, &attr);
-	pthread_condattr_destroy(&attr);
 	for (unsigned int i = 0; i < conf->max; i++) {
 		struct queue *q = &qs->q[i];
 
@@ -297,7 +292,6 @@ void queues_free(struct queues *qs)
 		pthread_cond_destroy(&q->go);
 		pthread_mutex_destroy(&q->lock);
 	}
-	pthread_cond_destroy(&qs->watch);
 	pthread_mutex_destroy(&qs->watch_lock);
 	pthread_mutex_destroy(&qs->work_lock);
 	fd_close(&qs->work_fd);

@@ -36,6 +36,8 @@
  *          the one that becomes the owner.
  * @current: the one that is. Owner.
  * @seen:   @op at the watcher's last look. The watcher's own.
+ * @timer:  wakes the watcher, if @have_timer; it will if @armed. Owner.
+ * @arms, @arms_since: how often it was armed since when, in ns. Owner.
  * @heir:   has a spare thread take over if @op still is @heir_op. The watcher's own until it is submitted.
  * @heir_out: it is. Set by the watcher, cleared by the spare thread.
  * @over:   the thread that serves the queue has ended, by @quit. Under @lock.
@@ -68,6 +70,11 @@ struct queue {
 	struct queue_req *current;
 	uint64_t seen;
 	uint64_t heir_op;
+	timer_t timer;
+	bool have_timer;
+	bool armed;
+	unsigned int arms;
+	int64_t arms_since;
 	struct pool_task heir;
 	_Atomic bool heir_out;
 	bool over;
@@ -84,10 +91,12 @@ struct queues {
 	bool lost; /* requests were given up; control thread */
 	pthread_t watcher;
 	bool have_watcher; /* control thread */
-	pthread_mutex_t watch_lock;
-	pthread_cond_t watch;
-	_Atomic bool parked; /* the watcher sleeps until it is told; set under watch_lock */
-	bool watch_quit;     /* under watch_lock */
+	pthread_t
+		watcher_self; /* these two by the watcher, before it is parked for the first time */
+	pid_t watcher_tid;
+	pthread_mutex_t watch_lock; /* conf.spares */
+	_Atomic bool parked;        /* the watcher sleeps until it is told */
+	_Atomic bool watch_quit;
 	struct queue q[];
 };
 
@@ -123,7 +132,10 @@ void queue_spare_start(struct queues *qs);
 /** queue_spare_end() - do not any more. Control thread. */
 void queue_spare_end(struct queues *qs);
 
-/** queue_spare_wake() - a queue has become busy while @qs->parked was set. Any thread. */
-void queue_spare_wake(struct queues *qs);
+/** queue_spare_arm() - the queue has become busy while @qs->parked was set. By the owner. */
+void queue_spare_arm(struct queue *q);
+
+/** queue_spare_disarm() - it goes to sleep, and is @armed. By the owner. */
+void queue_spare_disarm(struct queue *q);
 
 #endif

@@ -10,18 +10,23 @@
  * of the pool would, and ends, or becomes a spare one. So a request holds up its queue for two ticks
  * at most, and for the others that costs a swap of a word that nobody else touches.
  *
- * The watcher sleeps for good when no queue has been busy for LINGER_TICKS: to wake it costs more than a
- * small request, so a guest that asks for one thing after the other must not find it asleep each time. It
- * says that it will sleep (@parked) before it looks at the queues for the last time, and a queue that becomes
- * busy looks at @parked after that: one of them sees the other.
+ * The watcher sleeps for good when it has found all queues asleep LINGER_TICKS times: to wake it costs more than a
+ * small request, and so does a tick of its. It says that it will sleep (@parked) before it looks at the queues for
+ * the last time, and a queue that becomes busy looks at @parked after that: one of them sees the other. That queue
+ * does not wake the watcher either. It arms a timer that will, and disarms it when it goes to sleep: two small
+ * system calls for a guest that asks for something now and then. Only one that does so all the time
+ * (ARMS_MAX in a tick) wakes the watcher at once.
  *
  * That a thread was merely not given a CPU for so long looks the same. It does no harm.
  *
+ * The watcher sleeps in sigtimedwait(2). SPARE_SIGNAL is for it alone, and means no more than to look.
+ *
  * Locks: watch_lock, outside each queue.lock. It is held for all of a look, in which spare threads may be
- * started, and not by a queue's thread but to wake the watcher.
+ * started, and not by a queue's thread.
  */
-#include <errno.h>
+#include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "dispatch.h"
 #include "log.h"
@@ -29,8 +34,15 @@
 #include "session.h"
 #include "util.h"
 
-#define TICK_MS      5   /* a request that takes two of them keeps its thread */
-#define LINGER_TICKS 20u /* so often it looks at queues that do nothing */
+#define TICK_NS      5000000 /* a request that takes two of them keeps its thread */
+#define LINGER_TICKS 4u      /* so often it looks at queues that are asleep */
+#define ARMS_MAX     8u
+#define SPARE_SIGNAL (SIGRTMAX - 1)
+
+/* Its name in the manual; not in all C libraries. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 /* On a spare thread. */
 /* seccomp: prctl 0==PR_SET_NAME */
@@ -60,11 +72,11 @@ static void inherit(struct pool_task *task)
 	prctl(PR_SET_NAME, "virtiofsd-pool");
 }
 
-/* Whether the queue is busy, or was since the last look. Sees to it that no request keeps it. */
+/* Whether the queue is busy. Sees to it that no request keeps it. */
 static bool look_at(struct queue *q)
 {
 	uint64_t op = atomic_load_explicit(&q->op, memory_order_acquire);
-	bool busy = op != q->seen;
+	bool busy;
 
 	if (op & 1 && op == q->seen && !atomic_load_explicit(&q->heir_out, memory_order_acquire)) {
 		q->heir.run = inherit;
@@ -75,7 +87,7 @@ static bool look_at(struct queue *q)
 	}
 	q->seen = op;
 	pthread_mutex_lock(&q->lock);
-	busy |= q->busy;
+	busy = q->busy;
 	pthread_mutex_unlock(&q->lock);
 	return busy;
 }
@@ -89,66 +101,125 @@ static bool look_at_all(struct queues *qs)
 	return busy;
 }
 
-/* seccomp: prctl 0==PR_SET_NAME */
+static sigset_t spare_signal(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SPARE_SIGNAL);
+	return set;
+}
+
+/* A tick, whatever signals come meanwhile. */
+static void sleep_tick(struct queues *qs, const sigset_t *set)
+{
+	int64_t until = now_ns() + TICK_NS, left = TICK_NS;
+
+	while (left > 0 && !atomic_load(&qs->watch_quit)) {
+		const struct timespec ts = {.tv_nsec = left};
+
+		sigtimedwait(set, NULL, &ts);
+		left = until - now_ns();
+	}
+}
+
+/* seccomp: prctl 0==PR_SET_NAME, gettid, rt_sigtimedwait */
 static void *watch_main(void *arg)
 {
 	struct queues *qs = arg;
+	const sigset_t set = spare_signal();
 	unsigned int idle = 0;
 
 	prctl(PR_SET_NAME, "virtiofsd-watch");
-	pthread_mutex_lock(&qs->watch_lock);
-	while (!qs->watch_quit) {
-		struct timespec ts;
+	/* Known to whoever sees @parked. */
+	qs->watcher_self = pthread_self();
+	qs->watcher_tid = gettid();
+	while (!atomic_load(&qs->watch_quit)) {
+		bool busy;
 
 		/* A queue that becomes busy from here on sees this, or is seen: enter(). */
-		if (idle == LINGER_TICKS)
-			atomic_store(&qs->parked, true);
-		if (look_at_all(qs)) {
+		atomic_store(&qs->parked, idle == LINGER_TICKS);
+		pthread_mutex_lock(&qs->watch_lock);
+		busy = look_at_all(qs);
+		pthread_mutex_unlock(&qs->watch_lock);
+		if (busy) {
 			idle = 0;
 		} else if (idle++ == LINGER_TICKS) {
-			while (atomic_load(&qs->parked) && !qs->watch_quit)
-				pthread_cond_wait(&qs->watch, &qs->watch_lock);
+			if (!atomic_load(&qs->watch_quit))
+				sigwaitinfo(&set, NULL);
 			idle = 0;
 			continue;
 		}
-		atomic_store(&qs->parked, false);
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		ts.tv_nsec += TICK_MS * 1000000l;
-		if (ts.tv_nsec >= 1000000000l) {
-			ts.tv_nsec -= 1000000000l;
-			ts.tv_sec++;
-		}
-		while (!qs->watch_quit &&
-		       pthread_cond_timedwait(&qs->watch, &qs->watch_lock, &ts) != ETIMEDOUT)
-			;
+		sleep_tick(qs, &set);
 	}
-	pthread_mutex_unlock(&qs->watch_lock);
 	return NULL;
 }
 
-/* Without it a request that is stuck holds up its queue, no more. */
+/* Without a watcher a request that is stuck holds up its queue, no more. */
 void queue_spare_start(struct queues *qs)
 {
-	if (qs->conf.spares && !qs->have_watcher)
-		qs->have_watcher = pthread_create(&qs->watcher, NULL, watch_main, qs) == 0;
+	const sigset_t set = spare_signal();
+	sigset_t before;
+
+	if (!qs->conf.spares || qs->have_watcher)
+		return;
+	atomic_store(&qs->watch_quit, false);
+	/* Blocked in the watcher from its beginning. */
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	qs->have_watcher = pthread_create(&qs->watcher, NULL, watch_main, qs) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* seccomp: timer_delete */
 void queue_spare_end(struct queues *qs)
 {
 	if (!qs->have_watcher)
 		return;
-	pthread_mutex_lock(&qs->watch_lock);
-	qs->watch_quit = true;
-	pthread_cond_signal(&qs->watch);
-	pthread_mutex_unlock(&qs->watch_lock);
+	atomic_store(&qs->watch_quit, true);
+	pthread_kill(qs->watcher, SPARE_SIGNAL);
 	pthread_join(qs->watcher, NULL);
 	qs->have_watcher = false;
+	for (unsigned int i = 0; i < qs->conf.max; i++) {
+		struct queue *q = &qs->q[i];
+
+		if (q->have_timer)
+			timer_delete(q->timer);
+		q->have_timer = false;
+	}
 }
 
-void queue_spare_wake(struct queues *qs)
+static void wake(struct queues *qs)
 {
-	pthread_mutex_lock(&qs->watch_lock);
 	if (atomic_exchange(&qs->parked, false))
-		pthread_cond_signal(&qs->watch);
-	pthread_mutex_unlock(&qs->watch_lock);
+		pthread_kill(qs->watcher_self, SPARE_SIGNAL);
+}
+
+/* seccomp: timer_create, timer_settime */
+void queue_spare_arm(struct queue *q)
+{
+	const struct itimerspec tick = {.it_value.tv_nsec = TICK_NS};
+	int64_t now = now_ns();
+
+	if (now - q->arms_since > TICK_NS) {
+		q->arms_since = now;
+		q->arms = 0;
+	}
+	if (!q->have_timer) {
+		struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SPARE_SIGNAL};
+
+		ev.sigev_notify_thread_id = q->qs->watcher_tid;
+		q->have_timer = timer_create(CLOCK_MONOTONIC, &ev, &q->timer) == 0;
+	}
+	if (q->have_timer && q->arms++ < ARMS_MAX && timer_settime(q->timer, 0, &tick, NULL) == 0)
+		q->armed = true;
+	else
+		wake(q->qs);
+}
+
+void queue_spare_disarm(struct queue *q)
+{
+	const struct itimerspec never = {0};
+
+	timer_settime(q->timer, 0, &never, NULL);
+	q->armed = false;
 }
