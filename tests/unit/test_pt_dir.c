@@ -331,6 +331,34 @@ static void below_root(void **state)
 	ptf_stop(&f);
 }
 
+/* To open a directory takes no right to search it. */
+static void unsearchable(void **state)
+{
+	struct listing l = {0};
+	uint64_t d, fh;
+	struct ptf f;
+
+	(void)state;
+	ptf_start(&f, conf);
+	ptf_host_mkdir(&f, "d");
+	ptf_host_file(&f, "d/n1", "");
+	d = ptf_node(&f, FUSE_ROOT_ID, "d");
+	assert_int_equal(ptf_getattr(&f, d, NULL), 0);
+	assert_int_equal(fchmodat(f.root, "d", 0400, 0), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(fchownat(f.root, "d", 65534, 65534, 0), 0);
+		assert_int_equal(seteuid(65534), 0);
+	}
+	fh = open_dir(&f, d);
+	read_all(&f, d, fh, 4096, false, &l);
+	assert_int_equal(l.count, 1);
+	close_dir(&f, d, fh);
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(fchmodat(f.root, "d", 0700, 0), 0);
+	ptf_stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +369,7 @@ int main(void)
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(lookups_are_exact),
 		cmocka_unit_test(below_root),
+		cmocka_unit_test(unsearchable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
