@@ -207,7 +207,23 @@ static always_inline int vq_walk_table(const struct vq *vq, struct vq_walk *w, s
 	return -EPROTO;
 }
 
-/* The same, out of line. */
+/* Whether a chain is all in a table, as Linux sends them. */
+static inline bool vq_is_table(const struct vq_desc *d)
+{
+	return (d->flags & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT)) == VRING_DESC_F_INDIRECT;
+}
+
+/* That whole chain. 0 or -EPROTO. */
+static always_inline int vq_walk_only_table(struct vq *vq, struct vq_chain *chain,
+					    struct vq_desc ref, bool packed)
+{
+	struct vq_walk w = vq_walk_begin(vq, chain);
+	int r = vq_walk_table(vq, &w, ref, packed);
+
+	return unlikely(r < 0) ? r : vq_walk_end(vq, &w, chain);
+}
+
+/* A table after other buffers. */
 int vq_walk_table_after(const struct vq *vq, struct vq_walk *w, struct vq_desc ref);
 
 /* Add what a descriptor of the ring stands for. 0 or -EPROTO. */

@@ -30,19 +30,20 @@ static bool is_avail(const struct vq *vq, uint64_t word1)
 	return (flags & VQ_PACKED_STATE) == vq_packed_avail(vq->avail_wrap);
 }
 
-int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
+static struct vq_desc desc_at(const struct vq *vq, uint16_t slot, uint64_t word1)
 {
-	uint16_t size = vq->conf.size, room = size - vq->in_use, at = vq->last_avail, n = 0;
-	uint64_t word1 = vq_load_acquire(words(vq, at) + 1);
-	struct vq_walk w;
-	struct vq_desc d;
-	int r;
+	return vq_desc_of(vq_load(words(vq, slot)), word1, true);
+}
 
-	if (!is_avail(vq, word1))
-		return 0;
-	w = vq_walk_begin(vq, chain);
+/* A chain that begins at @vq->last_avail with @d, and may have @room descriptors. 0 or -EPROTO. */
+static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d, uint16_t room)
+{
+	uint16_t size = vq->conf.size, at = vq->last_avail, n = 0;
+	struct vq_walk w = vq_walk_begin(vq, chain);
+
 	for (;;) {
-		d = vq_desc_of(vq_load(words(vq, at)), word1, true);
+		int r;
+
 		if (unlikely(n++ == room))
 			return -EPROTO;
 		if (unlikely(vq->infl))
@@ -50,22 +51,42 @@ int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
 		r = vq_walk_ring(vq, &w, d);
 		if (unlikely(r < 0))
 			return r;
+		chain->id = d.link;
 		if (!(d.flags & VRING_DESC_F_NEXT))
 			break;
 		if (unlikely(d.flags & VRING_DESC_F_INDIRECT))
 			return -EPROTO;
 		if (++at == size)
 			at = 0;
-		word1 = vq_load(words(vq, at) + 1);
+		d = desc_at(vq, at, vq_load(words(vq, at) + 1));
 	}
-	if (unlikely(vq_walk_end(vq, &w, chain) < 0))
-		return -EPROTO;
-	chain->id = d.link;
 	chain->ndesc = n;
-	vq->in_use += n;
-	vq_packed_advance(size, &vq->last_avail, &vq->avail_wrap, n);
+	return vq_walk_end(vq, &w, chain);
+}
+
+int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
+{
+	uint16_t size = vq->conf.size, room = size - vq->in_use;
+	uint64_t word1 = vq_load_acquire(words(vq, vq->last_avail) + 1);
+	struct vq_desc d;
+	int r;
+
+	if (!is_avail(vq, word1))
+		return 0;
+	d = desc_at(vq, vq->last_avail, word1);
+	if (likely(vq_is_table(&d) && room && !vq->infl)) {
+		chain->id = d.link;
+		chain->ndesc = 1;
+		r = vq_walk_only_table(vq, chain, d, true);
+	} else {
+		r = walk_ring(vq, chain, d, room);
+	}
+	if (unlikely(r < 0))
+		return r;
+	vq->in_use += chain->ndesc;
+	vq_packed_advance(size, &vq->last_avail, &vq->avail_wrap, chain->ndesc);
 	if (unlikely(vq->infl))
-		chain->entry = vq_inflight_packed_taken(vq->infl, n);
+		chain->entry = vq_inflight_packed_taken(vq->infl, chain->ndesc);
 	return 1;
 }
 

@@ -77,28 +77,15 @@ static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
 	return vq_walk_end(vq, &w, chain);
 }
 
-/* A chain that stands in a table, which @d refers to. 0 or -EPROTO. */
-static int walk_table(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
-{
-	struct vq_walk w = vq_walk_begin(vq, chain);
-	int r = vq_walk_table(vq, &w, d, false);
-
-	if (unlikely(r < 0))
-		return r;
-	chain->ndesc = 1;
-	return vq_walk_end(vq, &w, chain);
-}
-
 int vq_split_walk(struct vq *vq, struct vq_chain *chain, uint16_t head)
 {
 	struct vq_desc d = desc_at(vq, head);
 
 	chain->id = head;
-	/* As Linux sends them. */
-	if (likely((d.flags & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT)) ==
-		   VRING_DESC_F_INDIRECT))
-		return walk_table(vq, chain, d);
-	return walk_ring(vq, chain, d);
+	if (unlikely(!vq_is_table(&d)))
+		return walk_ring(vq, chain, d);
+	chain->ndesc = 1;
+	return vq_walk_only_table(vq, chain, d, false);
 }
 
 int vq_split_pop(struct vq *vq, struct vq_chain *chain)
