@@ -9,13 +9,15 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
 #include "direntbuf.h"
 
 static_assert(FUSE_NAME_OFFSET == 24, "fuse_dirent");
 static_assert(FUSE_NAME_OFFSET_DIRENTPLUS == 152, "fuse_direntplus");
+static_assert(offsetof(struct direntbuf_entry, fixed) == sizeof(struct fuse_entry_out),
+	      "no padding");
+static_assert(offsetof(struct direntbuf_entry, name) == FUSE_NAME_OFFSET_DIRENTPLUS, "no padding");
 
 static size_t entry_size(const struct direntbuf *db, size_t namelen)
 {
@@ -29,32 +31,24 @@ bool direntbuf_fits(const struct direntbuf *db, size_t namelen)
 	return namelen <= NAME_MAX && entry_size(db, namelen) <= db->left;
 }
 
-int direntbuf_add(struct direntbuf *db, const struct fuse_entry_out *entry, uint64_t ino,
-		  uint64_t off, uint32_t type, const char *name, size_t namelen)
+int direntbuf_add(struct direntbuf *db, struct direntbuf_entry *e, uint64_t ino, uint64_t off,
+		  uint32_t type, const char *name, size_t namelen)
 {
 	/* In one piece: a copy into the guest's memory has its price, however small it is. */
-	uint8_t raw[FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + NAME_MAX)];
-	uint8_t *at = raw;
-	struct fuse_dirent fixed = {
-		.ino = ino,
-		.off = off,
-		.namelen = (uint32_t)namelen,
-		.type = type,
-	};
+	const void *from = db->plus ? (const void *)&e->out : &e->fixed;
 	size_t size;
 
 	if (!direntbuf_fits(db, namelen))
 		return -ENOSPC;
 	size = entry_size(db, namelen);
+	e->fixed.ino = ino;
+	e->fixed.off = off;
+	e->fixed.namelen = (uint32_t)namelen;
+	e->fixed.type = type;
+	memcpy(e->name, name, namelen);
 	/* Zeroes up to the next entry. */
-	memset(raw + size - 8, 0, 8);
-	if (db->plus) {
-		memcpy(at, entry, sizeof(*entry));
-		at += sizeof(*entry);
-	}
-	memcpy(at, &fixed, FUSE_NAME_OFFSET);
-	memcpy(at + FUSE_NAME_OFFSET, name, namelen);
-	iov_write(&db->dst, raw, size);
+	memset(e->name + namelen, 0, FUSE_DIRENT_ALIGN(namelen) - namelen);
+	iov_write(&db->dst, from, size);
 	db->left -= size;
 	db->used += size;
 	return 0;

@@ -3,6 +3,7 @@
 #ifndef CULVERT_DIRENTBUF_H
 #define CULVERT_DIRENTBUF_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,19 +25,35 @@ struct direntbuf {
 	bool plus;
 };
 
+/**
+ * struct direntbuf_entry - where an entry is made before it is copied to the guest.
+ * @out:   attributes for READDIRPLUS; unused without. An entry with nodeid 0 counts no lookup.
+ * @fixed, @name: direntbuf_add()'s own.
+ */
+struct direntbuf_entry {
+	struct fuse_entry_out out;
+	struct {
+		uint64_t ino;
+		uint64_t off;
+		uint32_t namelen;
+		uint32_t type;
+	} fixed;
+	char name[FUSE_DIRENT_ALIGN(NAME_MAX)];
+};
+
 /** direntbuf_fits() - whether an entry with a name of @namelen bytes still fits. */
 bool direntbuf_fits(const struct direntbuf *db, size_t namelen);
 
 /**
  * direntbuf_add() - append an entry, padded to 8 bytes.
- * @entry: attributes for READDIRPLUS; NULL when !@db->plus. An entry with nodeid 0 counts no lookup.
- * @ino:   inode number.
- * @off:   offset of the next entry, what a later READDIR asks for.
- * @type:  DT_* of the entry.
+ * @e:    with @out filled in.
+ * @ino:  inode number.
+ * @off:  offset of the next entry, what a later READDIR asks for.
+ * @type: DT_* of the entry.
  *
  * Returns 0, or -ENOSPC when it does not fit and nothing was written.
  */
-int direntbuf_add(struct direntbuf *db, const struct fuse_entry_out *entry, uint64_t ino,
-		  uint64_t off, uint32_t type, const char *name, size_t namelen);
+int direntbuf_add(struct direntbuf *db, struct direntbuf_entry *e, uint64_t ino, uint64_t off,
+		  uint32_t type, const char *name, size_t namelen);
 
 #endif

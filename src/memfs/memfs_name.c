@@ -459,13 +459,14 @@ int memfs_name_rename(struct request *req, uint64_t parent, const char *name, ui
 static int add(struct direntbuf *db, struct memfs_node *n, bool lookup, uint64_t off,
 	       const char *name, size_t len)
 {
-	struct fuse_entry_out entry = {0};
+	struct direntbuf_entry e;
 
 	if (!direntbuf_fits(db, len))
 		return -ENOSPC;
+	e.out = (struct fuse_entry_out){0};
 	if (db->plus && lookup)
-		memfs_entry(n, &entry);
-	return direntbuf_add(db, &entry, n->id, off, IFTODT(n->mode), name, len);
+		memfs_entry(n, &e.out);
+	return direntbuf_add(db, &e, n->id, off, IFTODT(n->mode), name, len);
 }
 
 int memfs_name_readdir(struct request *req, uint64_t nodeid, const struct fuse_read_in *in,

@@ -49,25 +49,26 @@ struct reader {
 /* Add one entry; 1 when it was added or left out, 0 when the buffer is full. */
 static int add(struct reader *rd, const struct dirent64 *de)
 {
-	struct fuse_entry_out entry = {.attr = {.ino = de->d_ino, .mode = DTTOIF(de->d_type)}};
+	struct direntbuf_entry e;
 	size_t len = strlen(de->d_name);
 	uint64_t ino = de->d_ino;
+	int r = -EAGAIN; /* not looked up */
 
 	if (!direntbuf_fits(rd->db, len))
 		return 0;
-	if (is_dots(de->d_name)) {
+	if (rd->db->plus && !is_dots(de->d_name))
+		r = pt_find(rd->pt, &rd->dir, de->d_name, -1, &e.out);
+	if (r == -ENOENT)
+		return 1;
+	if (r == 0) {
+		ino = e.out.attr.ino;
+	} else {
 		/* What is above the share is nobody's business. */
-		if (rd->root)
-			entry.attr.ino = ino = rd->pt->inodes.root->ino;
-	} else if (rd->db->plus) {
-		int r = pt_find(rd->pt, &rd->dir, de->d_name, -1, &entry);
-
-		if (r == -ENOENT)
-			return 1;
-		ino = entry.attr.ino;
+		if (rd->root && is_dots(de->d_name))
+			ino = rd->pt->inodes.root->ino;
+		e.out = (struct fuse_entry_out){.attr = {.ino = ino, .mode = DTTOIF(de->d_type)}};
 	}
-	direntbuf_add(rd->db, rd->db->plus ? &entry : NULL, ino, (uint64_t)de->d_off, de->d_type,
-		      de->d_name, len);
+	direntbuf_add(rd->db, &e, ino, (uint64_t)de->d_off, de->d_type, de->d_name, len);
 	return 1;
 }
 

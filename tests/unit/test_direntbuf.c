@@ -43,29 +43,28 @@ static void run(bool plus, size_t len, size_t room, size_t piece)
 {
 	uint8_t buf[600], want[600];
 	struct iovec iov[600];
-	struct fuse_entry_out entry;
+	struct direntbuf_entry e;
 	struct direntbuf db = {.left = room, .plus = plus};
 	char name[256];
 	size_t size;
 	unsigned int cnt = 0;
 
 	memset(name, 'a', sizeof(name));
-	memset(&entry, 0x42, sizeof(entry));
+	memset(&e, 0x42, sizeof(e));
 	memset(buf, FILL, sizeof(buf));
 	memset(want, FILL, sizeof(want));
 	for (size_t at = 0; at < sizeof(buf); at += piece)
 		iov[cnt++] = (struct iovec){buf + at, MIN(piece, sizeof(buf) - at)};
 	iov_init(&db.dst, iov, cnt);
-	size = lay_out(want, plus ? &entry : NULL, 7, 8, 4, name, len);
+	size = lay_out(want, plus ? &e.out : NULL, 7, 8, 4, name, len);
 	assert_int_equal(direntbuf_fits(&db, len), size <= room);
 	if (size > room) {
 		memset(want, FILL, sizeof(want));
-		assert_int_equal(direntbuf_add(&db, plus ? &entry : NULL, 7, 8, 4, name, len),
-				 -ENOSPC);
+		assert_int_equal(direntbuf_add(&db, &e, 7, 8, 4, name, len), -ENOSPC);
 		assert_int_equal(db.used, 0);
 		assert_int_equal(db.left, room);
 	} else {
-		assert_int_equal(direntbuf_add(&db, plus ? &entry : NULL, 7, 8, 4, name, len), 0);
+		assert_int_equal(direntbuf_add(&db, &e, 7, 8, 4, name, len), 0);
 		assert_int_equal(db.used, size);
 		assert_int_equal(db.left, room - size);
 		assert_int_equal(db.dst.left, sizeof(buf) - size);
@@ -99,13 +98,14 @@ static void test_fill(void **state)
 	uint8_t buf[100];
 	struct iovec iov = {buf, sizeof(buf)};
 	struct direntbuf db = {.left = 90};
+	struct direntbuf_entry e;
 
 	(void)state;
 	iov_init(&db.dst, &iov, 1);
-	assert_int_equal(direntbuf_add(&db, NULL, 1, 1, 8, "a", 1), 0);
-	assert_int_equal(direntbuf_add(&db, NULL, 2, 2, 8, "123456789", 9), 0);
+	assert_int_equal(direntbuf_add(&db, &e, 1, 1, 8, "a", 1), 0);
+	assert_int_equal(direntbuf_add(&db, &e, 2, 2, 8, "123456789", 9), 0);
 	assert_int_equal(db.used, 32 + 40);
-	assert_int_equal(direntbuf_add(&db, NULL, 3, 3, 8, "b", 1), -ENOSPC);
+	assert_int_equal(direntbuf_add(&db, &e, 3, 3, 8, "b", 1), -ENOSPC);
 	assert_int_equal(db.used, 72);
 	assert_int_equal(db.left, 18);
 }
@@ -116,13 +116,14 @@ static void test_too_long(void **state)
 	char name[300];
 	struct iovec iov = {buf, sizeof(buf)};
 	struct direntbuf db = {.left = sizeof(buf)};
+	struct direntbuf_entry e;
 
 	(void)state;
 	memset(name, 'x', sizeof(name));
 	iov_init(&db.dst, &iov, 1);
 	assert_false(direntbuf_fits(&db, 256));
 	assert_false(direntbuf_fits(&db, SIZE_MAX));
-	assert_int_equal(direntbuf_add(&db, NULL, 1, 1, 8, name, 256), -ENOSPC);
+	assert_int_equal(direntbuf_add(&db, &e, 1, 1, 8, name, 256), -ENOSPC);
 	assert_true(direntbuf_fits(&db, 255));
 }
 
