@@ -35,7 +35,7 @@
  * @op:     requests that were begun in the backend << 1 | one is there now. Changed by the owner, and by
  *          the one that becomes the owner.
  * @current: the one that is. Owner.
- * @seen:   @op at the watcher's last look. The watcher's own.
+ * @seen:   @op at the watcher's last look, or with the first request after the timer was armed.
  * @timer:  wakes the watcher, if @have_timer; it will if @armed. Owner.
  * @arms, @arms_since: how often it was armed since when, in ns. Owner.
  * @heir:   has a spare thread take over if @op still is @heir_op. The watcher's own until it is submitted.
@@ -68,7 +68,7 @@ struct queue {
 	unsigned int skips;
 	_Alignas(64) _Atomic uint64_t op;
 	struct queue_req *current;
-	uint64_t seen;
+	_Atomic uint64_t seen;
 	uint64_t heir_op;
 	timer_t timer;
 	bool have_timer;

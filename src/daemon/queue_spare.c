@@ -15,7 +15,8 @@
  * the last time, and a queue that becomes busy looks at @parked after that: one of them sees the other. That queue
  * does not wake the watcher either. It arms a timer that will, and disarms it when it goes to sleep: two small
  * system calls for a guest that asks for something now and then. Only one that does so all the time
- * (ARMS_MAX in a tick) wakes the watcher at once.
+ * (ARMS_MAX in a tick) wakes the watcher at once. When the timer goes off, the first request since then
+ * counts as seen before.
  *
  * That a thread was merely not given a CPU for so long looks the same. It does no harm.
  *
@@ -78,14 +79,15 @@ static bool look_at(struct queue *q)
 	uint64_t op = atomic_load_explicit(&q->op, memory_order_acquire);
 	bool busy;
 
-	if (op & 1 && op == q->seen && !atomic_load_explicit(&q->heir_out, memory_order_acquire)) {
+	if (op & 1 && op == atomic_load_explicit(&q->seen, memory_order_relaxed) &&
+	    !atomic_load_explicit(&q->heir_out, memory_order_acquire)) {
 		q->heir.run = inherit;
 		q->heir_op = op;
 		atomic_store_explicit(&q->heir_out, true, memory_order_relaxed);
 		if (pool_submit(q->qs->conf.spares, &q->heir) < 0)
 			atomic_store_explicit(&q->heir_out, false, memory_order_relaxed);
 	}
-	q->seen = op;
+	atomic_store_explicit(&q->seen, op, memory_order_relaxed);
 	pthread_mutex_lock(&q->lock);
 	busy = q->busy;
 	pthread_mutex_unlock(&q->lock);
@@ -210,6 +212,9 @@ void queue_spare_arm(struct queue *q)
 		ev.sigev_notify_thread_id = q->qs->watcher_tid;
 		q->have_timer = timer_create(CLOCK_MONOTONIC, &ev, &q->timer) == 0;
 	}
+	/* The first request has then been there for a tick. */
+	atomic_store_explicit(&q->seen, atomic_load_explicit(&q->op, memory_order_relaxed) + 3,
+			      memory_order_relaxed);
 	if (q->have_timer && q->arms++ < ARMS_MAX && timer_settime(q->timer, 0, &tick, NULL) == 0)
 		q->armed = true;
 	else
