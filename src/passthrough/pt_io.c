@@ -44,20 +44,36 @@
  * Not the functions of the C library: to it they are cancellation points, which costs a process with threads two
  * locked instructions a call. Of the offset the kernel wants the lower and the upper half.
  */
-/* seccomp: pread64, preadv2 */
+/* seccomp: preadv2 */
 static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, uint64_t off, int flags)
 {
-	if (n == 1 && !flags)
-		return syscall(SYS_pread64, fd, vec->iov_base, vec->iov_len, off);
 	return syscall(SYS_preadv2, fd, vec, n, off, off >> 32, flags);
 }
 
-/* seccomp: pwrite64, pwritev2 */
+/* seccomp: pwritev2 */
 static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, uint64_t off, int flags)
 {
-	if (n == 1 && !flags)
-		return syscall(SYS_pwrite64, fd, vec->iov_base, vec->iov_len, off);
 	return syscall(SYS_pwritev2, fd, vec, n, off, off >> 32, flags);
+}
+
+/* seccomp: pread64 */
+static ssize_t read_one(int fd, void *buf, size_t len, uint64_t off, int flags)
+{
+	const struct iovec vec = {.iov_base = buf, .iov_len = len};
+
+	if (!flags)
+		return syscall(SYS_pread64, fd, buf, len, off);
+	return read_vec(fd, &vec, 1, off, flags);
+}
+
+/* seccomp: pwrite64 */
+static ssize_t write_one(int fd, void *buf, size_t len, uint64_t off, int flags)
+{
+	const struct iovec vec = {.iov_base = buf, .iov_len = len};
+
+	if (!flags)
+		return syscall(SYS_pwrite64, fd, buf, len, off);
+	return write_vec(fd, &vec, 1, off, flags);
 }
 
 /*
@@ -79,17 +95,20 @@ static int undirect(const struct pt *pt, const struct pt_file *file, uint32_t fl
 	return fd < 0 ? -errno : fd;
 }
 
-/* @dst moves on only where that is needed: it may be used again after an error. */
-static ssize_t read_all(int fd, const struct fuse_read_in *in, const struct iov_cursor *to,
-			int flags)
+/* Whether a read(2) of @len bytes that came to @got, at @end by now, says that there is no more. */
+static bool is_end(size_t got, size_t len, uint64_t end, int flags)
 {
-	struct iov_cursor at = *to, *dst = &at;
+	return got < len && (got == 0 || !(flags & RWF_NOWAIT) || end % PAGE);
+}
+
+static ssize_t read_parts(int fd, const struct fuse_read_in *in, struct iov_cursor at, int flags)
+{
 	struct iovec vec[VEC_MAX];
 	size_t done = 0;
 
 	while (done < in->size) {
 		size_t len;
-		unsigned int n = iov_slice(dst, in->size - done, vec, VEC_MAX, &len);
+		unsigned int n = iov_slice(&at, in->size - done, vec, VEC_MAX, &len);
 		ssize_t got;
 
 		if (len == 0)
@@ -101,13 +120,31 @@ static ssize_t read_all(int fd, const struct fuse_read_in *in, const struct iov_
 			return done ? (ssize_t)done : -errno;
 		}
 		done += (size_t)got;
-		if ((size_t)got < len &&
-		    (got == 0 || !(flags & RWF_NOWAIT) || (in->offset + done) % PAGE))
+		if (is_end((size_t)got, len, in->offset + done, flags))
 			break;
 		if (done < in->size)
-			iov_skip(dst, (size_t)got);
+			iov_skip(&at, (size_t)got);
 	}
 	return (ssize_t)done;
+}
+
+/* @dst stays where it is: it may be used again after an error. */
+static ssize_t read_all(int fd, const struct fuse_read_in *in, const struct iov_cursor *dst,
+			int flags)
+{
+	struct iov_cursor at = *dst;
+	char *one = iov_one(&at, in->size);
+	ssize_t got;
+
+	if (unlikely(!one))
+		return read_parts(fd, in, *dst, flags);
+	got = read_one(fd, one, in->size, in->offset, flags);
+	if (unlikely(got < 0))
+		return errno == EAGAIN && flags & RWF_NOWAIT ? REQ_WOULD_WAIT : -errno;
+	if (likely((size_t)got == in->size ||
+		   is_end((size_t)got, in->size, in->offset + (size_t)got, flags)))
+		return got;
+	return read_parts(fd, in, *dst, flags);
 }
 
 /* On a thread that must not wait. */
@@ -166,14 +203,14 @@ static int write_flags(const struct pt *pt, const struct fuse_write_in *in)
 	return flags;
 }
 
-static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, struct iov_cursor *src)
+static ssize_t write_parts(int fd, int flags, const struct fuse_write_in *in, struct iov_cursor at)
 {
 	struct iovec vec[VEC_MAX];
 	size_t done = 0;
 
 	while (done < in->size) {
 		size_t len;
-		unsigned int n = iov_slice(src, in->size - done, vec, VEC_MAX, &len);
+		unsigned int n = iov_slice(&at, in->size - done, vec, VEC_MAX, &len);
 		ssize_t put;
 
 		if (len == 0)
@@ -181,11 +218,24 @@ static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, stru
 		put = write_vec(fd, vec, n, in->offset + done, flags);
 		if (unlikely(put < 0))
 			return done ? (ssize_t)done : -errno;
-		done += iov_skip(src, (size_t)put);
+		done += iov_skip(&at, (size_t)put);
 		if ((size_t)put < len)
 			break;
 	}
 	return (ssize_t)done;
+}
+
+static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in,
+			 const struct iov_cursor *src)
+{
+	struct iov_cursor at = *src;
+	char *one = iov_one(&at, in->size);
+	ssize_t put;
+
+	if (unlikely(!one))
+		return write_parts(fd, flags, in, *src);
+	put = write_one(fd, one, in->size, in->offset, flags);
+	return likely(put >= 0) ? put : -errno;
 }
 
 /* One system call; two to four more when set-id bits are to be cleared. */
