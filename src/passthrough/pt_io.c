@@ -203,14 +203,15 @@ static int write_flags(const struct pt *pt, const struct fuse_write_in *in)
 	return flags;
 }
 
-static ssize_t write_parts(int fd, int flags, const struct fuse_write_in *in, struct iov_cursor at)
+static ssize_t write_parts(int fd, int flags, const struct fuse_write_in *in,
+			   struct iov_cursor *src)
 {
 	struct iovec vec[VEC_MAX];
 	size_t done = 0;
 
 	while (done < in->size) {
 		size_t len;
-		unsigned int n = iov_slice(&at, in->size - done, vec, VEC_MAX, &len);
+		unsigned int n = iov_slice(src, in->size - done, vec, VEC_MAX, &len);
 		ssize_t put;
 
 		if (len == 0)
@@ -218,24 +219,24 @@ static ssize_t write_parts(int fd, int flags, const struct fuse_write_in *in, st
 		put = write_vec(fd, vec, n, in->offset + done, flags);
 		if (unlikely(put < 0))
 			return done ? (ssize_t)done : -errno;
-		done += iov_skip(&at, (size_t)put);
+		done += iov_skip(src, (size_t)put);
 		if ((size_t)put < len)
 			break;
 	}
 	return (ssize_t)done;
 }
 
-static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in,
-			 const struct iov_cursor *src)
+static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, struct iov_cursor *src)
 {
-	struct iov_cursor at = *src;
-	char *one = iov_one(&at, in->size);
+	char *one = iov_one(src, in->size);
 	ssize_t put;
 
 	if (unlikely(!one))
-		return write_parts(fd, flags, in, *src);
+		return write_parts(fd, flags, in, src);
 	put = write_one(fd, one, in->size, in->offset, flags);
-	return likely(put >= 0) ? put : -errno;
+	if (unlikely(put < 0))
+		return -errno;
+	return (ssize_t)iov_skip(src, (size_t)put);
 }
 
 /* One system call; two to four more when set-id bits are to be cleared. */
