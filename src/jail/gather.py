@@ -13,7 +13,8 @@ A tag is a line of a comment:
 
 A call may have conditions on its arguments, counted from 0: equal to a C expression, or equal to one
 in the bits of a mask. Groups: none is the service's; handles, where files are opened by handle (else
-EPERM); newer, on machines that have not the older ones for the same; enosys, answered with ENOSYS; keeper, the process outside.
+EPERM); newer, on machines that have not the older ones for the same; enosys, answered with ENOSYS; zero,
+answered with 0; keeper, the process outside.
 """
 
 import os
@@ -22,7 +23,7 @@ import sys
 import textwrap
 
 MOST = 75  # what the service may call
-GROUPS = ("service", "handles", "newer", "enosys", "keeper")
+GROUPS = ("service", "handles", "newer", "enosys", "zero", "keeper")
 TAG = re.compile(r"^[\s/*]*seccomp(?:\[(\w+)\])?: (.*?)\s*(?:\*/)?\s*$")
 CONDITION = re.compile(r"^([0-5])(?:&([^=&]+))?==(.+)$")
 
@@ -84,9 +85,9 @@ def listing(found):
 
 def main():
     found = gather(sys.argv[1])
-    for call in found["enosys"]:
+    for call in [*found["enosys"], *found["zero"]]:
         if call in found["service"]:
-            sys.exit(f"{call} is tagged both as needed and as ENOSYS")
+            sys.exit(f"{call} is tagged both as needed and as refused")
     service = set(found["service"]) | set(found["handles"])
     if len(service) > MOST:
         sys.exit(f"{len(service)} system calls are tagged, {MOST} are the most: do with others")

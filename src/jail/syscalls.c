@@ -8,7 +8,8 @@
  * own is tagged here. So a call that nobody makes any more is not allowed any more.
  *
  * Three things can happen to a call that is not in the list. Where a C library only tries whether the
- * kernel has it, it is answered with ENOSYS: so a newer library does not end the daemon. Calls that
+ * kernel has it, it is answered with ENOSYS (brk(2) with 0, which means the same there): so a newer library does
+ * not end the daemon. Calls that
  * are newer than our knowledge are answered in the same way: every program has to do without those.
  * The rest is what --seccomp says.
  *
@@ -48,8 +49,10 @@
  * seccomp: clock_gettime
  * What the C library uses where a machine, as arm64, has no epoll_wait(2) and poll(2).
  * seccomp[newer]: epoll_pwait, ppoll
+ * The C library has another way to memory. It takes anything but a lower address for success, -ENOSYS as well.
+ * seccomp[zero]: brk
  * What is tried, and done without.
- * seccomp[enosys]: brk, clone3, set_robust_list, mremap, sched_getaffinity, getrandom, faccessat2
+ * seccomp[enosys]: clone3, set_robust_list, mremap, sched_getaffinity, getrandom, faccessat2
  * seccomp[enosys]: writev, futex_waitv, epoll_pwait2, io_uring_setup, membarrier, sysinfo
  */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
@@ -66,6 +69,7 @@ enum group {
 	GROUP_HANDLES,
 	GROUP_NEWER,
 	GROUP_ENOSYS,
+	GROUP_ZERO,
 	GROUP_KEEPER,
 };
 
@@ -113,6 +117,8 @@ static uint32_t row_action(enum group group, bool keeper, bool handles, uint32_t
 		return keeper ? SCMP_ACT_ALLOW : otherwise;
 	case GROUP_ENOSYS:
 		return SCMP_ACT_ERRNO(ENOSYS);
+	case GROUP_ZERO:
+		return SCMP_ACT_ERRNO(0);
 	case GROUP_NEWER:
 		return SCMP_SYS(epoll_wait) < 0 ? SCMP_ACT_ALLOW : otherwise;
 	case GROUP_HANDLES:
@@ -247,6 +253,7 @@ static int print(const struct rule *rule, void *arg)
 		[GROUP_HANDLES] = "allowed to open files by handle",
 		[GROUP_NEWER] = "allowed on this machine",
 		[GROUP_ENOSYS] = "answered with ENOSYS",
+		[GROUP_ZERO] = "answered with 0",
 		[GROUP_KEEPER] = "allowed in the keeper",
 	};
 	struct print *p = arg;

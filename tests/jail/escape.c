@@ -514,6 +514,31 @@ static const struct attempt {
 	ATTEMPT(send_elsewhere, FILTER),
 };
 
+/* No way out, but what has to work in each: the C library finds memory, gives it back, and finds it again. */
+static int memory(void)
+{
+	enum { PIECES = 200, SIZE = 100000 };
+	static char *piece[PIECES];
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < PIECES; i++) {
+			piece[i] = malloc(SIZE);
+			if (!piece[i])
+				return -1;
+			memset(piece[i], i, SIZE);
+		}
+		for (int i = 0; i < PIECES; i++)
+			if (piece[i][0] != (char)i || piece[i][SIZE - 1] != (char)i)
+				return -1;
+		/* From the end, so that the heap shrinks. */
+		for (int i = PIECES; i-- > 0;)
+			free(piece[i]);
+	}
+	return 0;
+}
+
+static const struct attempt needed = {"memory", memory, 0};
+
 /* In a child: its exit status says how it went. */
 static void try(const struct attempt *a, const struct config *c)
 {
@@ -747,6 +772,15 @@ int main(int argc, char **argv)
 				printf("      %s\n", a->name);
 			failed++;
 		}
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(configs); k++) {
+		const struct config *c = &configs[k];
+
+		if (!wanted(c, argc, argv) || (!root && c->kind == JAIL_CHROOT) ||
+		    outcome(&needed, c) == 0)
+			continue;
+		printf("FAIL: %s: %s does not work\n", c->name, needed.name);
+		failed++;
 	}
 	unmake_host();
 	printf("%u prevented, %u got out, %u left out\n", prevented, failed, left_out);
