@@ -167,13 +167,21 @@ static ssize_t read_cached(const struct pt *pt, const struct pt_file *file,
 	return read_all(file->ref.file->fd, in, dst, 0);
 }
 
+/* What a descriptor with O_DIRECT was not good for. */
+static ssize_t read_undirect(const struct pt *pt, const struct pt_file *file,
+			     const struct fuse_read_in *in, const struct iov_cursor *dst)
+{
+	scoped_fd int fd = undirect(pt, file, in->flags, O_RDONLY);
+
+	return fd < 0 ? -EINVAL : read_all(fd, in, dst, 0);
+}
+
 /* One system call; two for a file that ends at the border of a page, if more was asked for. */
 ssize_t pt_read(struct request *req, uint64_t nodeid, const struct fuse_read_in *in,
 		struct iov_cursor *dst)
 {
 	struct pt *pt = req_backend(req);
 	scoped_file struct pt_file file = {0};
-	scoped_fd int fd = -1;
 	ssize_t n;
 	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
 
@@ -182,9 +190,7 @@ ssize_t pt_read(struct request *req, uint64_t nodeid, const struct fuse_read_in 
 	if (req->no_wait)
 		return read_cached(pt, &file, in, dst);
 	n = read_all(file.ref.file->fd, in, dst, 0);
-	if (unlikely(n == -EINVAL) && (fd = undirect(pt, &file, in->flags, O_RDONLY)) >= 0)
-		n = read_all(fd, in, dst, 0);
-	return n;
+	return likely(n != -EINVAL) ? n : read_undirect(pt, &file, in, dst);
 }
 
 static int write_flags(const struct pt *pt, const struct fuse_write_in *in)
@@ -239,15 +245,49 @@ static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, stru
 	return (ssize_t)iov_skip(src, (size_t)put);
 }
 
+/* What a descriptor with O_DIRECT was not good for. */
+static ssize_t write_undirect(const struct pt *pt, const struct pt_file *file,
+			      const struct fuse_write_in *in, struct iov_cursor *src)
+{
+	scoped_fd int fd = undirect(pt, file, in->flags, O_WRONLY);
+
+	return fd < 0 ? -EINVAL : write_all(fd, write_flags(pt, in), in, src);
+}
+
+static ssize_t write_file(const struct pt *pt, const struct pt_file *file,
+			  const struct fuse_write_in *in, struct iov_cursor *src)
+{
+	ssize_t n = write_all(file->ref.file->fd, write_flags(pt, in), in, src);
+
+	return likely(n != -EINVAL) ? n : write_undirect(pt, file, in, src);
+}
+
+/* What takes more than to write. */
+static ssize_t write_and_more(struct request *req, uint64_t nodeid, const struct pt_file *file,
+			      const struct fuse_write_in *in, struct iov_cursor *src)
+{
+	struct pt *pt = req_backend(req);
+	int r = pt_dax_may_grow(pt, nodeid, file->ref.file->fd, in->offset + in->size);
+	struct cred cred = {0};
+	ssize_t n;
+
+	if (unlikely(r))
+		return r;
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
+		pt_kill(req, &cred);
+	pt_changed(pt, file->ref.file->fd);
+	n = write_file(pt, file, in, src);
+	cred_end(&cred);
+	r = pt_dax_grown(pt, nodeid, file->ref.file->fd);
+	return unlikely(r) && n > 0 ? r : n;
+}
+
 /* One system call; two to four more when set-id bits are to be cleared. */
 ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_in *in,
 		 struct iov_cursor *src)
 {
 	struct pt *pt = req_backend(req);
 	scoped_file struct pt_file file = {0};
-	scoped_fd int fd = -1;
-	struct cred cred = {0};
-	ssize_t n;
 	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
 
 	if (unlikely(r))
@@ -259,18 +299,10 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 	if (unlikely(req->no_wait && (file.ref.rec->flags & O_DIRECT ||
 				      (file.ref.rec->flags | in->flags) & O_DSYNC)))
 		return REQ_WOULD_WAIT;
-	r = pt_dax_may_grow(pt, nodeid, file.ref.file->fd, in->offset + in->size);
-	if (unlikely(r))
-		return r;
-	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
-		pt_kill(req, &cred);
-	pt_changed(pt, file.ref.file->fd);
-	n = write_all(file.ref.file->fd, write_flags(pt, in), in, src);
-	if (unlikely(n == -EINVAL) && (fd = undirect(pt, &file, in->flags, O_WRONLY)) >= 0)
-		n = write_all(fd, write_flags(pt, in), in, src);
-	cred_end(&cred);
-	r = pt_dax_grown(pt, nodeid, file.ref.file->fd);
-	return unlikely(r) && n > 0 ? r : n;
+	if (likely(!(in->write_flags & FUSE_WRITE_KILL_SUIDGID) && !pt->capability[0] &&
+		   !pt_has(pt, FUSE_MAP_ALIGNMENT)))
+		return write_file(pt, &file, in, src);
+	return write_and_more(req, nodeid, &file, in, src);
 }
 
 /* seccomp: fsync, fdatasync */
