@@ -15,6 +15,9 @@
 /* Behind "static": a part of its callers, whatever the compiler thinks of its size. */
 #define always_inline inline __attribute__((always_inline))
 
+/* What is rarely called, and would make its callers set up for it if it were a part of them. */
+#define out_of_line __attribute__((noinline))
+
 /* Once round a loop that looks at memory until another thread has changed it. */
 static inline void cpu_relax(void)
 {

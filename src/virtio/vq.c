@@ -5,8 +5,9 @@
  *
  * A struct vq has one owner at a time and takes no lock; the ring behind it is shared with the guest.
  * The functions of vq.h check that the queue is alive, branch once on the format, and keep the counts
- * that both formats need. A chain is gathered by a struct vq_walk, descriptor by descriptor, each read
- * once into a local; it goes out whole, or the queue is broken.
+ * that both formats need. A chain is gathered descriptor by descriptor, each read once into a local; it goes
+ * out whole, or the queue is broken. There is a fast way for chains as Linux makes them (vq_table_fast()), and a
+ * slow one that knows all there can be, errors among it (struct vq_walk).
  *
  * Life of a chain: vq_pop() (in_use up) → vq_push() (unflushed up; the used entry is filled in, but not
  * seen) → vq_flush() (both down). Descriptors count as in use until the driver can know that they are
@@ -183,23 +184,22 @@ uint32_t vq_stop(struct vq *vq)
 	       (uint32_t)vq->avail_wrap << 15 | vq->last_avail;
 }
 
-int vq_walk_any(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
+/* Add one buffer. 0 or -EPROTO. */
+static int walk_add(struct vq_walk *w, const struct vq_desc *d)
 {
-	bool write = d.flags & VRING_DESC_F_WRITE;
-	const struct gmem_region *region;
+	bool write = d->flags & VRING_DESC_F_WRITE;
 	int n;
 
-	if (d.len == 0)
+	if (d->len == 0)
 		return 0;
 	if (!write && (w->nwrite || w->cut & 2))
 		return -EPROTO;
-	w->total += d.len;
+	w->total += d->len;
+	if (w->total > VQ_CHAIN_BYTES)
+		return -EPROTO;
 	if (w->cut & 1u << write)
 		return 0;
-	region = gmem_find(vq->gm, d.addr);
-	if (region)
-		w->near = region;
-	n = gmem_gpa_iov(vq->gm, d.addr, d.len, write, w->iov, (unsigned int)(w->end - w->iov));
+	n = gmem_gpa_iov(w->gm, d->addr, d->len, write, w->iov, (unsigned int)(w->end - w->iov));
 	if (n == -E2BIG)
 		return -EPROTO;
 	if (n < 0) {
@@ -212,9 +212,47 @@ int vq_walk_any(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
 	return 0;
 }
 
-int vq_walk_table_after(const struct vq *vq, struct vq_walk *w, struct vq_desc ref)
+/* Add the buffers of an indirect table, which @ref refers to. 0 or -EPROTO. */
+static int walk_table(const struct vq *vq, struct vq_walk *w, const struct vq_desc *ref)
 {
-	return vq_walk_table(vq, w, ref, vq->conf.packed);
+	unsigned int count = ref->len / VQ_DESC_SIZE, limit = MAX(vq->conf.size, VQ_TABLE_MIN);
+	bool packed = vq->conf.packed;
+	unsigned int at = 0;
+
+	if (!vq->conf.indirect || count == 0 || ref->len % VQ_DESC_SIZE)
+		return -EPROTO;
+	for (unsigned int n = 0; n < limit; n++) {
+		uint64_t raw[2], addr;
+		struct vq_desc d;
+		int r;
+
+		if (__builtin_add_overflow(ref->addr, at * VQ_DESC_SIZE, &addr) ||
+		    gmem_read(w->gm, addr, raw, sizeof(raw)) < 0) {
+			/* Nobody knows what the rest of it says. */
+			w->cut = 3;
+			return 0;
+		}
+		d = vq_desc_of(raw[0], raw[1], packed);
+		if (d.flags & VRING_DESC_F_INDIRECT)
+			return -EPROTO;
+		r = walk_add(w, &d);
+		if (r < 0)
+			return r;
+		if (packed)
+			at++; /* in order to the end; NEXT is to be ignored here */
+		else if (d.flags & VRING_DESC_F_NEXT)
+			at = d.link;
+		else
+			return 0;
+		if (at >= count)
+			return packed ? 0 : -EPROTO;
+	}
+	return -EPROTO;
+}
+
+int vq_walk_ring(const struct vq *vq, struct vq_walk *w, const struct vq_desc *d)
+{
+	return d->flags & VRING_DESC_F_INDIRECT ? walk_table(vq, w, d) : walk_add(w, d);
 }
 
 int vq_pop(struct vq *vq, struct vq_chain *chain)

@@ -506,7 +506,7 @@ static int packed_again(struct vq *vq, struct vq_chain *chain, uint16_t head)
 			.flags = vq_load(&e->flags),
 			.link = vq_load(&e->id),
 		};
-		int r = vq_walk_ring(vq, &w, d);
+		int r = vq_walk_ring(vq, &w, &d);
 
 		if (r < 0)
 			return r;
@@ -517,8 +517,7 @@ static int packed_again(struct vq *vq, struct vq_chain *chain, uint16_t head)
 		}
 		at = infl->items[at].next;
 	}
-	if (vq_walk_end(vq, &w, chain) < 0)
-		return -EPROTO;
+	vq_walk_end(vq, &w, chain);
 	chain->ndesc = n;
 	chain->entry = head;
 	return 1;

@@ -84,14 +84,84 @@ static inline void vq_packed_advance(uint16_t size, uint16_t *idx, bool *wrap, u
 	}
 }
 
+/* Fill in what both ways of gathering a chain have in common. */
+static inline void vq_chain_set(const struct vq *vq, struct vq_chain *chain,
+				const struct iovec *end, unsigned int nwrite, bool faulted)
+{
+	chain->nread = (unsigned int)(end - chain->iov) - nwrite;
+	chain->nwrite = nwrite;
+	chain->entry = 0;
+	chain->faulted = faulted;
+	chain->start = vq->starts;
+}
+
 /*
- * A chain that is being gathered, a local of who gathers it: what is inline below is a part of that
- * function, so that it stays in registers. @near: the region that was hit last. @iov, @end: the free
- * segments. @total: bytes so far. @nwrite: as in the chain. @cut: bit 0 for the readable, bit 1 for the writable
- * part, once it has met an address outside memory; what follows in it is left out.
+ * The fast way: a chain that is all in one table, as Linux sends them. False: it is not, or there is anything
+ * unusual in that table, right or wrong, and nothing has happened: the slow way reads it all anew.
+ *
+ * No address of a local is taken here, and no pointer but @chain's written through: all stays in registers.
+ */
+static always_inline bool vq_table_fast(struct vq *vq, struct vq_chain *chain, struct vq_desc ref,
+					bool packed)
+{
+	unsigned int count = ref.len / VQ_DESC_SIZE, limit = MAX(vq->conf.size, VQ_TABLE_MIN);
+	const struct gmem_region *near = vq->near;
+	struct iovec *iov = chain->iov;
+	const struct iovec *end = iov + chain->max;
+	const uint8_t *table = gmem_near_gpa(vq->gm, near, ref.addr, ref.len);
+	unsigned int nwrite = 0, at = 0;
+	uint64_t total = 0;
+
+	if (unlikely((ref.flags & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT)) !=
+			     VRING_DESC_F_INDIRECT ||
+		     !vq->conf.indirect || !table || ref.len % VQ_DESC_SIZE))
+		return false;
+	for (unsigned int n = 0; n < limit && at < count; n++) {
+		uint64_t word0, word1, in;
+		struct vq_desc d;
+		bool write;
+
+		memcpy(&word0, table + at * VQ_DESC_SIZE, sizeof(word0));
+		memcpy(&word1, table + at * VQ_DESC_SIZE + sizeof(word0), sizeof(word1));
+		atomic_signal_fence(memory_order_seq_cst);
+		d = vq_desc_of(word0, word1, packed);
+		write = d.flags & VRING_DESC_F_WRITE;
+		in = d.addr - near->gpa;
+		if (unlikely(in >= near->size)) {
+			near = gmem_find(vq->gm, d.addr);
+			if (!near)
+				return false;
+			in = d.addr - near->gpa;
+		}
+		if (unlikely(d.len > near->size - in || !d.len || iov == end ||
+			     d.flags & VRING_DESC_F_INDIRECT || (write ? near->readonly : nwrite)))
+			return false;
+		iov->iov_base = near->host + in;
+		iov->iov_len = d.len;
+		iov++;
+		total += d.len;
+		nwrite += write;
+		if (packed ? ++at == count : !(d.flags & VRING_DESC_F_NEXT)) {
+			if (unlikely(total > VQ_CHAIN_BYTES))
+				return false;
+			vq->near = near;
+			vq_chain_set(vq, chain, iov, nwrite, false);
+			chain->ndesc = 1;
+			return true;
+		}
+		if (!packed)
+			at = d.link;
+	}
+	return false;
+}
+
+/*
+ * The slow way, for chains of any form: a chain that is being gathered. @iov, @end: the free segments. @total: bytes
+ * so far. @nwrite: as in the chain. @cut: bit 0 for the readable, bit 1 for the writable part, once it has met an
+ * address outside memory; what follows in it is left out.
  */
 struct vq_walk {
-	const struct gmem_region *near;
+	const struct gmem *gm;
 	struct iovec *iov;
 	struct iovec *end;
 	uint64_t total;
@@ -102,135 +172,19 @@ struct vq_walk {
 static inline struct vq_walk vq_walk_begin(const struct vq *vq, const struct vq_chain *chain)
 {
 	return (struct vq_walk){
-		.near = vq->near,
+		.gm = vq->gm,
 		.iov = chain->iov,
 		.end = chain->iov + chain->max,
 	};
 }
 
-/* Nothing follows. 0 or -EPROTO. */
-static inline int vq_walk_end(struct vq *vq, const struct vq_walk *w, struct vq_chain *chain)
-{
-	if (unlikely(w->total > VQ_CHAIN_BYTES))
-		return -EPROTO;
-	chain->nread = (unsigned int)(w->iov - chain->iov) - w->nwrite;
-	chain->nwrite = w->nwrite;
-	chain->entry = 0;
-	chain->faulted = w->cut;
-	chain->start = vq->starts;
-	vq->near = w->near;
-	return 0;
-}
-
-/* Add any buffer. 0 or -EPROTO. */
-int vq_walk_any(const struct vq *vq, struct vq_walk *w, struct vq_desc d);
-
-/* Add one buffer; those of most chains are in one piece and in the region of the one before. 0 or -EPROTO. */
-static always_inline int vq_walk_add(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
-{
-	const struct gmem_region *near = w->near;
-	bool write = d.flags & VRING_DESC_F_WRITE;
-	uint64_t at = d.addr - near->gpa;
-	struct vq_walk w_any;
-	int r;
-
-	if (likely(at < near->size && d.len <= near->size - at && d.len && w->iov != w->end &&
-		   !w->cut && !(write ? near->readonly : w->nwrite))) {
-		w->iov->iov_base = near->host + at;
-		w->iov->iov_len = d.len;
-		w->iov++;
-		w->total += d.len;
-		w->nwrite += write;
-		return 0;
-	}
-	w_any = *w;
-	r = vq_walk_any(vq, &w_any, d);
-	*w = w_any;
-	return r;
-}
-
-/* Descriptor @at of the table that @ref refers to; @table: where that is, or NULL: not in one piece. 0 or -EFAULT. */
-static always_inline int vq_table_desc(const struct vq *vq, struct vq_desc ref,
-				       const uint8_t *table, unsigned int at, bool packed,
-				       struct vq_desc *ret)
-{
-	uint64_t word0, word1, raw[2], addr;
-
-	if (likely(table)) {
-		memcpy(&word0, table + at * VQ_DESC_SIZE, sizeof(word0));
-		memcpy(&word1, table + at * VQ_DESC_SIZE + sizeof(word0), sizeof(word1));
-		atomic_signal_fence(memory_order_seq_cst);
-	} else {
-		if (__builtin_add_overflow(ref.addr, at * VQ_DESC_SIZE, &addr) ||
-		    gmem_read(vq->gm, addr, raw, sizeof(raw)) < 0)
-			return -EFAULT;
-		word0 = raw[0];
-		word1 = raw[1];
-	}
-	*ret = vq_desc_of(word0, word1, packed);
-	return 0;
-}
-
-/* Add the buffers of an indirect table, which @ref refers to. 0 or -EPROTO. */
-static always_inline int vq_walk_table(const struct vq *vq, struct vq_walk *w, struct vq_desc ref,
-				       bool packed)
-{
-	unsigned int count = ref.len / VQ_DESC_SIZE, limit = MAX(vq->conf.size, VQ_TABLE_MIN);
-	const uint8_t *table = gmem_near_gpa(vq->gm, w->near, ref.addr, ref.len);
-	unsigned int at = 0;
-
-	if (unlikely(!vq->conf.indirect || count == 0 || ref.len % VQ_DESC_SIZE))
-		return -EPROTO;
-	for (unsigned int n = 0; n < limit; n++) {
-		struct vq_desc d;
-		int r;
-
-		if (unlikely(vq_table_desc(vq, ref, table, at, packed, &d) < 0)) {
-			/* Nobody knows what the rest of it says. */
-			w->cut = 3;
-			return 0;
-		}
-		if (unlikely(d.flags & VRING_DESC_F_INDIRECT))
-			return -EPROTO;
-		r = vq_walk_add(vq, w, d);
-		if (unlikely(r < 0))
-			return r;
-		if (packed)
-			at++; /* in order to the end; NEXT is to be ignored here */
-		else if (d.flags & VRING_DESC_F_NEXT)
-			at = d.link;
-		else
-			return 0;
-		if (at >= count)
-			return packed ? 0 : -EPROTO;
-	}
-	return -EPROTO;
-}
-
-/* Whether a chain is all in a table, as Linux sends them. */
-static inline bool vq_is_table(const struct vq_desc *d)
-{
-	return (d->flags & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT)) == VRING_DESC_F_INDIRECT;
-}
-
-/* That whole chain. 0 or -EPROTO. */
-static always_inline int vq_walk_only_table(struct vq *vq, struct vq_chain *chain,
-					    struct vq_desc ref, bool packed)
-{
-	struct vq_walk w = vq_walk_begin(vq, chain);
-	int r = vq_walk_table(vq, &w, ref, packed);
-
-	return unlikely(r < 0) ? r : vq_walk_end(vq, &w, chain);
-}
-
-/* A table after other buffers. */
-int vq_walk_table_after(const struct vq *vq, struct vq_walk *w, struct vq_desc ref);
-
 /* Add what a descriptor of the ring stands for. 0 or -EPROTO. */
-static inline int vq_walk_ring(const struct vq *vq, struct vq_walk *w, struct vq_desc d)
+int vq_walk_ring(const struct vq *vq, struct vq_walk *w, const struct vq_desc *d);
+
+/* Nothing follows. */
+static inline void vq_walk_end(const struct vq *vq, const struct vq_walk *w, struct vq_chain *chain)
 {
-	return d.flags & VRING_DESC_F_INDIRECT ? vq_walk_table_after(vq, w, d)
-					       : vq_walk_add(vq, w, d);
+	vq_chain_set(vq, chain, w->iov, w->nwrite, w->cut);
 }
 
 /* Mark what the device wrote to its part of a ring, @offset bytes into it. */

@@ -36,7 +36,7 @@ static struct vq_desc desc_at(const struct vq *vq, uint16_t slot, uint64_t word1
 }
 
 /* A chain that begins at @vq->last_avail with @d, and may have @room descriptors. 0 or -EPROTO. */
-static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d, uint16_t room)
+static out_of_line int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d, uint16_t room)
 {
 	uint16_t size = vq->conf.size, at = vq->last_avail, n = 0;
 	struct vq_walk w = vq_walk_begin(vq, chain);
@@ -48,7 +48,7 @@ static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d, ui
 			return -EPROTO;
 		if (unlikely(vq->infl))
 			vq_inflight_packed_read(vq->infl, &d, n == 1);
-		r = vq_walk_ring(vq, &w, d);
+		r = vq_walk_ring(vq, &w, &d);
 		if (unlikely(r < 0))
 			return r;
 		chain->id = d.link;
@@ -61,7 +61,8 @@ static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d, ui
 		d = desc_at(vq, at, vq_load(words(vq, at) + 1));
 	}
 	chain->ndesc = n;
-	return vq_walk_end(vq, &w, chain);
+	vq_walk_end(vq, &w, chain);
+	return 0;
 }
 
 int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
@@ -69,20 +70,18 @@ int vq_packed_pop(struct vq *vq, struct vq_chain *chain)
 	uint16_t size = vq->conf.size, room = size - vq->in_use;
 	uint64_t word1 = vq_load_acquire(words(vq, vq->last_avail) + 1);
 	struct vq_desc d;
-	int r;
 
 	if (!is_avail(vq, word1))
 		return 0;
 	d = desc_at(vq, vq->last_avail, word1);
-	if (likely(vq_is_table(&d) && room && !vq->infl)) {
+	if (likely(room && !vq->infl && vq_table_fast(vq, chain, d, true))) {
 		chain->id = d.link;
-		chain->ndesc = 1;
-		r = vq_walk_only_table(vq, chain, d, true);
 	} else {
-		r = walk_ring(vq, chain, d, room);
+		int r = walk_ring(vq, chain, d, room);
+
+		if (unlikely(r < 0))
+			return r;
 	}
-	if (unlikely(r < 0))
-		return r;
 	vq->in_use += chain->ndesc;
 	vq_packed_advance(size, &vq->last_avail, &vq->avail_wrap, chain->ndesc);
 	if (unlikely(vq->infl))

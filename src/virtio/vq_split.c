@@ -45,7 +45,7 @@ static int look(struct vq *vq)
 	return ahead != 0;
 }
 
-static struct vq_desc desc_at(const struct vq *vq, uint16_t at)
+static inline struct vq_desc desc_at(const struct vq *vq, uint16_t at)
 {
 	const uint64_t *table = vq->desc;
 
@@ -53,7 +53,7 @@ static struct vq_desc desc_at(const struct vq *vq, uint16_t at)
 }
 
 /* A chain that begins in the ring with @d. 0 or -EPROTO. */
-static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
+static out_of_line int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
 {
 	struct vq_walk w = vq_walk_begin(vq, chain);
 	uint16_t size = vq->conf.size, n = 0;
@@ -64,7 +64,7 @@ static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
 
 		if (unlikely(++n > size || (next && d.flags & VRING_DESC_F_INDIRECT)))
 			return -EPROTO;
-		r = vq_walk_ring(vq, &w, d);
+		r = vq_walk_ring(vq, &w, &d);
 		if (unlikely(r < 0))
 			return r;
 		if (!next)
@@ -74,7 +74,8 @@ static int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d)
 		d = desc_at(vq, d.link);
 	}
 	chain->ndesc = n;
-	return vq_walk_end(vq, &w, chain);
+	vq_walk_end(vq, &w, chain);
+	return 0;
 }
 
 int vq_split_walk(struct vq *vq, struct vq_chain *chain, uint16_t head)
@@ -82,10 +83,7 @@ int vq_split_walk(struct vq *vq, struct vq_chain *chain, uint16_t head)
 	struct vq_desc d = desc_at(vq, head);
 
 	chain->id = head;
-	if (unlikely(!vq_is_table(&d)))
-		return walk_ring(vq, chain, d);
-	chain->ndesc = 1;
-	return vq_walk_only_table(vq, chain, d, false);
+	return likely(vq_table_fast(vq, chain, d, false)) ? 0 : walk_ring(vq, chain, d);
 }
 
 int vq_split_pop(struct vq *vq, struct vq_chain *chain)
