@@ -56,21 +56,42 @@ static void finish(struct request *req, size_t used)
 	req->done(req, used);
 }
 
-static void put_header(struct request *req, int error, size_t payload)
+/* The header, however the guest has cut up its buffers. False: the memory has gone. */
+static out_of_line bool put_parts(const struct request *req, uint32_t len, int32_t error)
 {
-	struct iov_cursor at = req->out;
-	struct fuse_out_header out = {
-		.len = (uint32_t)(OUT_HDR + payload),
+	const struct fuse_out_header out = {
+		.len = len,
 		.error = error,
 		.unique = req->hdr.unique,
 	};
+	struct iov_cursor at = req->out;
+
+	return iov_write(&at, &out, OUT_HDR) == OUT_HDR;
+}
+
+/* The same; mostly it has a segment of its own, or the beginning of one. */
+static bool put_out(const struct request *req, uint32_t len, int32_t error)
+{
+	uint32_t hits = guard_hits();
+	char *out = req->out.iov->iov_base;
+
+	if (unlikely(req->out.iov->iov_len < OUT_HDR))
+		return put_parts(req, len, error);
+	memcpy(out + offsetof(struct fuse_out_header, len), &len, sizeof(len));
+	memcpy(out + offsetof(struct fuse_out_header, error), &error, sizeof(error));
+	memcpy(out + offsetof(struct fuse_out_header, unique), &req->hdr.unique,
+	       sizeof(req->hdr.unique));
+	return likely(guard_hits() == hits);
+}
+
+static void put_header(struct request *req, int error, size_t payload)
+{
+	uint32_t len = (uint32_t)(OUT_HDR + payload);
 
 	log_debug("%s unique %llu: error %d, %zu bytes", fuse_opcode_name(req->hdr.opcode),
 		  (unsigned long long)req->hdr.unique, error, payload);
 	/* Where that memory has gone, there is nobody to answer. */
-	if (unlikely(iov_write(&at, &out, sizeof(out)) != sizeof(out)))
-		out.len = 0;
-	finish(req, out.len);
+	finish(req, likely(put_out(req, len, error)) ? len : 0);
 }
 
 void req_reply_err(struct request *req, int error)

@@ -56,24 +56,33 @@ static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, uint64
 	return syscall(SYS_pwritev2, fd, vec, n, off, off >> 32, flags);
 }
 
-/* seccomp: pread64 */
-static ssize_t read_one(int fd, void *buf, size_t len, uint64_t off, int flags)
+/* The same for one segment. */
+static out_of_line ssize_t read_flagged(int fd, void *buf, size_t len, uint64_t off, int flags)
 {
 	const struct iovec vec = {.iov_base = buf, .iov_len = len};
 
-	if (!flags)
-		return syscall(SYS_pread64, fd, buf, len, off);
 	return read_vec(fd, &vec, 1, off, flags);
+}
+
+static out_of_line ssize_t write_flagged(int fd, void *buf, size_t len, uint64_t off, int flags)
+{
+	const struct iovec vec = {.iov_base = buf, .iov_len = len};
+
+	return write_vec(fd, &vec, 1, off, flags);
+}
+
+/* seccomp: pread64 */
+static ssize_t read_one(int fd, void *buf, size_t len, uint64_t off, int flags)
+{
+	return flags ? read_flagged(fd, buf, len, off, flags)
+		     : syscall(SYS_pread64, fd, buf, len, off);
 }
 
 /* seccomp: pwrite64 */
 static ssize_t write_one(int fd, void *buf, size_t len, uint64_t off, int flags)
 {
-	const struct iovec vec = {.iov_base = buf, .iov_len = len};
-
-	if (!flags)
-		return syscall(SYS_pwrite64, fd, buf, len, off);
-	return write_vec(fd, &vec, 1, off, flags);
+	return flags ? write_flagged(fd, buf, len, off, flags)
+		     : syscall(SYS_pwrite64, fd, buf, len, off);
 }
 
 /*
@@ -101,7 +110,8 @@ static bool is_end(size_t got, size_t len, uint64_t end, int flags)
 	return got < len && (got == 0 || !(flags & RWF_NOWAIT) || end % PAGE);
 }
 
-static ssize_t read_parts(int fd, const struct fuse_read_in *in, struct iov_cursor at, int flags)
+static out_of_line ssize_t read_parts(int fd, const struct fuse_read_in *in, struct iov_cursor at,
+				      int flags)
 {
 	struct iovec vec[VEC_MAX];
 	size_t done = 0;
@@ -168,8 +178,9 @@ static ssize_t read_cached(const struct pt *pt, const struct pt_file *file,
 }
 
 /* What a descriptor with O_DIRECT was not good for. */
-static ssize_t read_undirect(const struct pt *pt, const struct pt_file *file,
-			     const struct fuse_read_in *in, const struct iov_cursor *dst)
+static out_of_line ssize_t read_undirect(const struct pt *pt, const struct pt_file *file,
+					 const struct fuse_read_in *in,
+					 const struct iov_cursor *dst)
 {
 	scoped_fd int fd = undirect(pt, file, in->flags, O_RDONLY);
 
@@ -209,8 +220,8 @@ static int write_flags(const struct pt *pt, const struct fuse_write_in *in)
 	return flags;
 }
 
-static ssize_t write_parts(int fd, int flags, const struct fuse_write_in *in,
-			   struct iov_cursor *src)
+static out_of_line ssize_t write_parts(int fd, int flags, const struct fuse_write_in *in,
+				       struct iov_cursor *src)
 {
 	struct iovec vec[VEC_MAX];
 	size_t done = 0;
@@ -246,8 +257,8 @@ static ssize_t write_all(int fd, int flags, const struct fuse_write_in *in, stru
 }
 
 /* What a descriptor with O_DIRECT was not good for. */
-static ssize_t write_undirect(const struct pt *pt, const struct pt_file *file,
-			      const struct fuse_write_in *in, struct iov_cursor *src)
+static out_of_line ssize_t write_undirect(const struct pt *pt, const struct pt_file *file,
+					  const struct fuse_write_in *in, struct iov_cursor *src)
 {
 	scoped_fd int fd = undirect(pt, file, in->flags, O_WRONLY);
 
@@ -263,8 +274,9 @@ static ssize_t write_file(const struct pt *pt, const struct pt_file *file,
 }
 
 /* What takes more than to write. */
-static ssize_t write_and_more(struct request *req, uint64_t nodeid, const struct pt_file *file,
-			      const struct fuse_write_in *in, struct iov_cursor *src)
+static out_of_line ssize_t write_and_more(struct request *req, uint64_t nodeid,
+					  const struct pt_file *file,
+					  const struct fuse_write_in *in, struct iov_cursor *src)
 {
 	struct pt *pt = req_backend(req);
 	int r = pt_dax_may_grow(pt, nodeid, file->ref.file->fd, in->offset + in->size);

@@ -36,7 +36,8 @@ static struct vq_desc desc_at(const struct vq *vq, uint16_t slot, uint64_t word1
 }
 
 /* A chain that begins at @vq->last_avail with @d, and may have @room descriptors. 0 or -EPROTO. */
-static out_of_line int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d, uint16_t room)
+static out_of_line int walk_ring(struct vq *vq, struct vq_chain *chain, struct vq_desc d,
+				 uint16_t room)
 {
 	uint16_t size = vq->conf.size, at = vq->last_avail, n = 0;
 	struct vq_walk w = vq_walk_begin(vq, chain);
