@@ -5,8 +5,9 @@
  *
  * The cursor knows the bytes that are left (@left) apart from the segments, so that truncating it is
  * one assignment; no function goes by the number of segments alone. Segments of length zero are
- * passed over. Most of what is copied is in one segment, which is why that is inline. Invariant: while @left is not zero, @skip is at most @iov[0].iov_len and the segments
- * from there on hold at least @left bytes.
+ * passed over. Most of what is copied is in one segment, which is why that case is inline. Invariant:
+ * while @left is not zero, @skip is at most @iov[0].iov_len and the segments from there on hold at
+ * least @left bytes.
  *
  * The memory is shared with a guest that writes to it meanwhile. After a copy out of it stands a
  * compiler barrier: what the caller then decides upon is the copy, never a second load. It may also be

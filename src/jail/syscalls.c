@@ -8,10 +8,9 @@
  * own is tagged here. So a call that nobody makes any more is not allowed any more.
  *
  * Three things can happen to a call that is not in the list. Where a C library only tries whether the
- * kernel has it, it is answered with ENOSYS (brk(2) with 0, which means the same there): so a newer library does
- * not end the daemon. Calls that
- * are newer than our knowledge are answered in the same way: every program has to do without those.
- * The rest is what --seccomp says.
+ * kernel has it, it is answered with ENOSYS (brk(2) with 0, which means the same there): so a newer
+ * library does not end the daemon. Calls that are newer than our knowledge are answered in the same
+ * way: every program has to do without those. The rest is what --seccomp says.
  *
  * clone3(2) hides its flags from a filter. Without it the C library uses clone(2), of which only what
  * makes a thread is allowed.

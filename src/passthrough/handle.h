@@ -13,9 +13,8 @@
 #include "fdcache.h"
 #include "slots.h"
 
-#define HANDLE_LISTS 64u
-#define HANDLE_AHEAD_MAX \
-	(1u << 20) /* bytes of entries that are kept for all directories together */
+#define HANDLE_LISTS     64u
+#define HANDLE_AHEAD_MAX (1u << 20) /* bytes in handle_file.ahead of all directories together */
 
 enum handle_kind {
 	HANDLE_FILE = 1,
