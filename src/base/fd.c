@@ -144,13 +144,19 @@ void fd_drain(int evfd)
 		;
 }
 
-/* Sleep until the socket can be used; errors are left to the call that follows. False: too long. */
+/*
+ * Sleep until the socket can be used. 0, -ETIMEDOUT, or -EINTR after a signal that is handled; other errors are left to
+ * the call that follows.
+ */
 /* seccomp: poll */
-static bool wait_for(int sock, short events, int timeout_ms)
+static int wait_for(int sock, short events, int timeout_ms)
 {
 	struct pollfd pfd = {.fd = sock, .events = events};
+	int n = poll(&pfd, 1, timeout_ms);
 
-	return poll(&pfd, 1, timeout_ms) != 0;
+	if (n < 0 && errno == EINTR)
+		return -EINTR;
+	return n ? 0 : -ETIMEDOUT;
 }
 
 /* Drop the first @n bytes of a list. */
@@ -202,8 +208,10 @@ int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *f
 			msg.msg_control = NULL;
 			msg.msg_controllen = 0;
 		} else if (n == 0 || errno == EAGAIN) {
-			if (!wait_for(sock, POLLOUT, SEND_MS))
-				return -ETIMEDOUT;
+			int r = wait_for(sock, POLLOUT, SEND_MS);
+
+			if (r < 0)
+				return r;
 		} else if (errno != EINTR) {
 			return -errno;
 		}

@@ -58,7 +58,8 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int flags);
  * @fds:  descriptors to pass; they stay the caller's.
  * @nfds: how many, 0 to 8.
  *
- * Returns 0 or a negative errno (-ETIMEDOUT: no room for seconds); never raises SIGPIPE.
+ * Returns 0 or a negative errno (-ETIMEDOUT: no room for seconds; -EINTR: a signal was handled while there was none);
+ * never raises SIGPIPE.
  */
 int fd_sendmsg(int sock, const struct iovec *iov, unsigned int cnt, const int *fds,
 	       unsigned int nfds);

@@ -48,6 +48,8 @@
 #include "vu_dev.h"
 #include "window.h"
 
+#define NUDGE (SIGRTMAX - 2) /* has the control thread go on from what it waits for */
+
 #define SIGNAL_SECONDS 2  /* from a signal to the end, at most */
 #define DRAIN_SECONDS  10 /* how long a ring that is stopped waits for its requests */
 #define END_SECONDS    (DRAIN_SECONDS + 5) /* from a disconnect to the end, at most */
@@ -70,6 +72,7 @@
  * @stop_fd:   eventfd: end.
  * @over:      the watcher shall end, too.
  * @timer:     SIGALRM for the watcher.
+ * @control:   the control thread, for the watcher. Constant.
  * @relisten:  a front-end's end is not the daemon's.
  * @lost:      requests were left behind.
  */
@@ -89,8 +92,14 @@ struct life {
 	int stop_fd;
 	_Atomic bool over;
 	timer_t timer;
+	pthread_t control;
 	pthread_t watcher;
 };
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
 
 static void signals(sigset_t *set)
 {
@@ -103,10 +112,12 @@ static void signals(sigset_t *set)
 
 void lifecycle_block_signals(void)
 {
+	const struct sigaction nudge = {.sa_handler = nothing};
 	sigset_t set;
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(NUDGE, &nudge, NULL);
 	signals(&set);
 	/* A launcher may have blocked what it likes. */
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -162,6 +173,8 @@ static void *watch(void *arg)
 		log_info("ending: signal %d (%s)", sig, strsignal(sig));
 		fd_signal(life->stop_fd);
 		alarm_in(life, SIGNAL_SECONDS);
+		/* It may be waiting for room for an answer. */
+		pthread_kill(life->control, NUDGE);
 	}
 }
 
@@ -525,6 +538,7 @@ int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 	int r;
 
+	life.control = pthread_self();
 	r = session_init(&life.se, &pt_ops, pt);
 	if (r == 0) {
 		life.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

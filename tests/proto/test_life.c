@@ -164,6 +164,32 @@ static void signals_end_it(void **state)
 	}
 }
 
+/* Nor do answers that nobody reads hold it. */
+static void a_full_socket_holds_no_signal(void **state)
+{
+	static const uint32_t get_features[] = {1, 1, 0};
+	struct fx *f = *state;
+	scoped_fd int sock = -1;
+	int idle = 0;
+
+	need_root_for(f);
+	fx_start(f);
+	sock = vuf_connect(f->sock);
+	assert_true(sock >= 0);
+	/* Until it takes no more. */
+	while (idle < 20) {
+		if (send(sock, get_features, sizeof(get_features), MSG_DONTWAIT) > 0) {
+			idle = 0;
+			continue;
+		}
+		assert_int_equal(errno, EAGAIN);
+		usleep(10000);
+		idle++;
+	}
+	kill(f->pid, SIGTERM);
+	ended_well(f);
+}
+
 static int pidfd_of(pid_t pid)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -334,6 +360,7 @@ int main(int argc, char **argv)
 		IN(signals_end_it, none),
 		IN(signals_end_it, in_chroot),
 		IN(signals_end_it, namespace),
+		FX_TEST(a_full_socket_holds_no_signal, &namespace),
 		FX_TEST(neither_process_outlives_the_other, &namespace),
 		FX_TEST(the_socket_and_its_lock, &no_start),
 		FX_TEST(a_socket_that_is_passed, &no_start),
