@@ -45,13 +45,13 @@
  * locked instructions a call. Of the offset the kernel wants the lower and the upper half.
  */
 /* seccomp: preadv2 */
-static ssize_t read_vec(int fd, const struct iovec *vec, unsigned int n, uint64_t off, int flags)
+static ssize_t read_vec(int fd, const struct iovec *vec, unsigned long n, uint64_t off, int flags)
 {
 	return syscall(SYS_preadv2, fd, vec, n, off, off >> 32, flags);
 }
 
 /* seccomp: pwritev2 */
-static ssize_t write_vec(int fd, const struct iovec *vec, unsigned int n, uint64_t off, int flags)
+static ssize_t write_vec(int fd, const struct iovec *vec, unsigned long n, uint64_t off, int flags)
 {
 	return syscall(SYS_pwritev2, fd, vec, n, off, off >> 32, flags);
 }
