@@ -35,9 +35,8 @@ void fd_close(int *fd)
 {
 	int saved = errno;
 
-	/* Not close(3), a cancellation point: that costs a process with threads two locked instructions. */
 	if (*fd >= 0)
-		syscall(SYS_close, *fd);
+		close(*fd);
 	*fd = -1;
 	errno = saved;
 }

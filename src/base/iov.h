@@ -91,6 +91,21 @@ static always_inline size_t iov_write(struct iov_cursor *c, const void *buf, siz
 	return len;
 }
 
+/**
+ * iov_put() - copy @len bytes to where the cursor stands; it stays.
+ *
+ * 1; 0 when that is not one segment, and nothing is written; -1 when the memory was taken away.
+ */
+static always_inline int iov_put(const struct iov_cursor *c, const void *buf, size_t len)
+{
+	uint32_t hits = guard_hits();
+
+	if (unlikely(len > c->left || len > c->iov->iov_len - c->skip))
+		return 0;
+	memcpy((char *)c->iov->iov_base + c->skip, buf, len);
+	return likely(guard_hits() == hits) ? 1 : -1;
+}
+
 /** iov_skip() - go on by up to @len bytes; returns the bytes passed. */
 static always_inline size_t iov_skip(struct iov_cursor *c, size_t len)
 {

@@ -72,16 +72,14 @@ static out_of_line bool put_parts(const struct request *req, uint32_t len, int32
 /* The same; mostly it has a segment of its own, or the beginning of one. */
 static bool put_out(const struct request *req, uint32_t len, int32_t error)
 {
-	uint32_t hits = guard_hits();
-	char *out = req->out.iov->iov_base;
+	const struct fuse_out_header out = {
+		.len = len,
+		.error = error,
+		.unique = req->hdr.unique,
+	};
+	int r = iov_put(&req->out, &out, OUT_HDR);
 
-	if (unlikely(req->out.iov->iov_len < OUT_HDR))
-		return put_parts(req, len, error);
-	memcpy(out + offsetof(struct fuse_out_header, len), &len, sizeof(len));
-	memcpy(out + offsetof(struct fuse_out_header, error), &error, sizeof(error));
-	memcpy(out + offsetof(struct fuse_out_header, unique), &req->hdr.unique,
-	       sizeof(req->hdr.unique));
-	return likely(guard_hits() == hits);
+	return likely(r > 0) || (r == 0 && put_parts(req, len, error));
 }
 
 static void put_header(struct request *req, int error, size_t payload)
