@@ -42,18 +42,30 @@
 
 /*
  * Not the functions of the C library: to it they are cancellation points, which costs a process with threads two
- * locked instructions a call. Of the offset the kernel wants the lower and the upper half.
+ * locked instructions a call. Where a long does not hold an offset, how it is passed is the library's business.
  */
+#ifdef __LP64__
+#define PREAD(fd, buf, len, off)         syscall(SYS_pread64, fd, buf, len, off)
+#define PWRITE(fd, buf, len, off)        syscall(SYS_pwrite64, fd, buf, len, off)
+#define PREADV2(fd, vec, n, off, flags)  syscall(SYS_preadv2, fd, vec, n, off, 0L, flags)
+#define PWRITEV2(fd, vec, n, off, flags) syscall(SYS_pwritev2, fd, vec, n, off, 0L, flags)
+#else
+#define PREAD(fd, buf, len, off)         pread(fd, buf, len, (off_t)(off))
+#define PWRITE(fd, buf, len, off)        pwrite(fd, buf, len, (off_t)(off))
+#define PREADV2(fd, vec, n, off, flags)  preadv2(fd, vec, (int)(n), (off_t)(off), flags)
+#define PWRITEV2(fd, vec, n, off, flags) pwritev2(fd, vec, (int)(n), (off_t)(off), flags)
+#endif
+
 /* seccomp: preadv2 */
 static ssize_t read_vec(int fd, const struct iovec *vec, unsigned long n, uint64_t off, int flags)
 {
-	return syscall(SYS_preadv2, fd, vec, n, off, off >> 32, flags);
+	return PREADV2(fd, vec, n, off, flags);
 }
 
 /* seccomp: pwritev2 */
 static ssize_t write_vec(int fd, const struct iovec *vec, unsigned long n, uint64_t off, int flags)
 {
-	return syscall(SYS_pwritev2, fd, vec, n, off, off >> 32, flags);
+	return PWRITEV2(fd, vec, n, off, flags);
 }
 
 /* The same for one segment. */
@@ -74,15 +86,13 @@ static out_of_line ssize_t write_flagged(int fd, void *buf, size_t len, uint64_t
 /* seccomp: pread64 */
 static ssize_t read_one(int fd, void *buf, size_t len, uint64_t off, int flags)
 {
-	return flags ? read_flagged(fd, buf, len, off, flags)
-		     : syscall(SYS_pread64, fd, buf, len, off);
+	return flags ? read_flagged(fd, buf, len, off, flags) : PREAD(fd, buf, len, off);
 }
 
 /* seccomp: pwrite64 */
 static ssize_t write_one(int fd, void *buf, size_t len, uint64_t off, int flags)
 {
-	return flags ? write_flagged(fd, buf, len, off, flags)
-		     : syscall(SYS_pwrite64, fd, buf, len, off);
+	return flags ? write_flagged(fd, buf, len, off, flags) : PWRITE(fd, buf, len, off);
 }
 
 /*
