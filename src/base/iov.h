@@ -51,6 +51,18 @@ static always_inline char *iov_one(struct iov_cursor *c, size_t len)
 	return likely(len <= c->iov->iov_len - c->skip) ? (char *)c->iov->iov_base + c->skip : NULL;
 }
 
+/* The next @len bytes were copied: go on; but end the list where memory was taken away since @hits. */
+static always_inline size_t iov_passed(struct iov_cursor *c, size_t len, uint32_t hits)
+{
+	if (unlikely(guard_hits() != hits)) {
+		c->left = 0;
+		return 0;
+	}
+	c->skip += len;
+	c->left -= len;
+	return len;
+}
+
 /**
  * iov_read() - copy up to @len bytes out of the list and go on; returns the bytes copied.
  *
@@ -64,13 +76,7 @@ static always_inline size_t iov_read(struct iov_cursor *c, void *buf, size_t len
 	if (unlikely(!at))
 		return iov_read_any(c, buf, len);
 	memcpy(buf, at, len);
-	if (unlikely(guard_hits() != hits)) {
-		c->left = 0;
-		return 0;
-	}
-	c->skip += len;
-	c->left -= len;
-	return len;
+	return iov_passed(c, len, hits);
 }
 
 /** iov_write() - copy up to @len bytes into the list and go on; as iov_read(). */
@@ -82,13 +88,7 @@ static always_inline size_t iov_write(struct iov_cursor *c, const void *buf, siz
 	if (unlikely(!at))
 		return iov_write_any(c, buf, len);
 	memcpy(at, buf, len);
-	if (unlikely(guard_hits() != hits)) {
-		c->left = 0;
-		return 0;
-	}
-	c->skip += len;
-	c->left -= len;
-	return len;
+	return iov_passed(c, len, hits);
 }
 
 /**

@@ -165,6 +165,26 @@ static void saved_position(void **state)
 	assert_string_equal(text, "abXYefgh");
 }
 
+/* Where the cursor stands, in one segment, or not at all. */
+static void put(void **state)
+{
+	char text[] = "abcdefgh";
+	struct iovec iov[2] = {{text, 3}, {text + 3, 5}};
+	struct iov_cursor cur, before;
+
+	(void)state;
+	iov_init(&cur, iov, 2);
+	iov_skip(&cur, 1);
+	before = cur;
+	assert_int_equal(iov_put(&cur, "XY", 2), 1);
+	assert_int_equal(iov_put(&cur, "123", 3), 0);
+	assert_int_equal(iov_put(&cur, "12345678", 8), 0);
+	assert_memory_equal(&cur, &before, sizeof(cur));
+	iov_truncate(&cur, 1);
+	assert_int_equal(iov_put(&cur, "12", 2), 0);
+	assert_string_equal(text, "aXYdefgh");
+}
+
 static void empty(void **state)
 {
 	struct iov_cursor cur;
@@ -174,6 +194,7 @@ static void empty(void **state)
 	iov_init(&cur, NULL, 0);
 	assert_int_equal(iov_read(&cur, &len, 8), 0);
 	assert_int_equal(iov_write(&cur, &len, 8), 0);
+	assert_int_equal(iov_put(&cur, &len, 8), 0);
 	assert_int_equal(iov_skip(&cur, SIZE_MAX), 0);
 	assert_int_equal(iov_slice(&cur, SIZE_MAX, NULL, 0, &len), 0);
 	assert_int_equal(len, 0);
@@ -184,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(differential),
 		cmocka_unit_test(saved_position),
+		cmocka_unit_test(put),
 		cmocka_unit_test(empty),
 	};
 
