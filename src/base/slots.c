@@ -89,7 +89,7 @@ void slots_publish(void *rec)
 
 void *slots_get(struct slots *s, uint64_t id)
 {
-	uint32_t slot = (uint32_t)id;
+	uint32_t slot = slots_of_id(id);
 	uint64_t state;
 	void *rec;
 

@@ -18,6 +18,11 @@
 /* What is rarely called, and would make its callers set up for it if it were a part of them. */
 #define out_of_line __attribute__((noinline))
 
+/* A member of struct sigevent, by its name in the manual, which not all C libraries have. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
 /* Once round a loop that looks at memory until another thread has changed it. */
 static inline void cpu_relax(void)
 {

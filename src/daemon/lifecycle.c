@@ -21,7 +21,6 @@
  * thread is stuck there is no next one.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

@@ -91,8 +91,8 @@ struct queues {
 	bool lost; /* requests were given up; control thread */
 	pthread_t watcher;
 	bool have_watcher; /* control thread */
-	pthread_t
-		watcher_self; /* these two by the watcher, before it is parked for the first time */
+	/* These two by the watcher, before it is parked for the first time. */
+	pthread_t watcher_self;
 	pid_t watcher_tid;
 	pthread_mutex_t watch_lock; /* conf.spares */
 	_Atomic bool parked;        /* the watcher sleeps until it is told */

@@ -40,11 +40,6 @@
 #define ARMS_MAX     8u
 #define SPARE_SIGNAL (SIGRTMAX - 1)
 
-/* Its name in the manual; not in all C libraries. */
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
-
 /* On a spare thread. */
 /* seccomp: prctl 0==PR_SET_NAME */
 static void inherit(struct pool_task *task)

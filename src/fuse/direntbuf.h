@@ -28,7 +28,7 @@ struct direntbuf {
 /**
  * struct direntbuf_entry - where an entry is made before it is copied to the guest.
  * @out:   attributes for READDIRPLUS; unused without. An entry with nodeid 0 counts no lookup.
- * @fixed, @name: direntbuf_add()'s own.
+ * @fixed, @name: a struct fuse_dirent with room for its name; direntbuf_add()'s own.
  */
 struct direntbuf_entry {
 	struct fuse_entry_out out;

@@ -103,7 +103,7 @@ struct request {
 	_Alignas(8) uint8_t body[REQ_BODY_MAX];
 };
 
-/** req_begin() - wipe what is left of the request before; fuse_receive() does it. */
+/** req_begin() - wipe what is left of the request before, but for @hdr; fuse_receive() does it. */
 void req_begin(struct request *req);
 
 /** req_backend() - the backend that the request's session serves. */

@@ -83,12 +83,12 @@ void handle_table_done(struct handle_table *t)
 
 static pthread_mutex_t *list_lock(struct handle_table *t, uint64_t node)
 {
-	return &t->lists[(uint32_t)node % HANDLE_LISTS];
+	return &t->lists[slots_of_id(node) % HANDLE_LISTS];
 }
 
 static void list_add(struct handle_table *t, const struct handle *rec)
 {
-	uint32_t slot = slots_index(&t->slots, rec), *first = &t->first[(uint32_t)rec->node];
+	uint32_t slot = slots_index(&t->slots, rec), *first = &t->first[slots_of_id(rec->node)];
 	struct handle_file *file = &t->files[slot];
 	pthread_mutex_t *lock = list_lock(t, rec->node);
 
@@ -110,7 +110,7 @@ static void list_del(struct handle_table *t, const struct handle *rec)
 	if (file->prev)
 		t->files[file->prev].next = file->next;
 	else
-		t->first[(uint32_t)rec->node] = file->next;
+		t->first[slots_of_id(rec->node)] = file->next;
 	if (file->next)
 		t->files[file->next].prev = file->prev;
 	pthread_mutex_unlock(lock);
@@ -195,7 +195,8 @@ int handle_any(struct handle_table *t, uint64_t node, struct handle_ref *ret)
 	int r = -ENOENT;
 
 	pthread_mutex_lock(lock);
-	for (uint32_t slot = t->first[(uint32_t)node]; slot && r < 0; slot = t->files[slot].next) {
+	for (uint32_t slot = t->first[slots_of_id(node)]; slot && r < 0;
+	     slot = t->files[slot].next) {
 		struct handle *rec = slots_at(&t->slots, slot);
 
 		if (rec->node != node || !slots_try_ref(rec))

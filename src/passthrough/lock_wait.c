@@ -22,10 +22,7 @@
 #include <unistd.h>
 
 #include "lock_wait.h"
-
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
+#include "util.h"
 
 #define STACK_SIZE (256u << 10)
 #define REPEAT_NS  1000000
