@@ -172,7 +172,7 @@ static void *watch(void *arg)
 		log_info("ending: signal %d (%s)", sig, strsignal(sig));
 		fd_signal(life->stop_fd);
 		alarm_in(life, SIGNAL_SECONDS);
-		/* It may be waiting for room for an answer. */
+		/* It may be waiting for room for an answer. If it is just about to, SIGNAL_SECONDS end it. */
 		pthread_kill(life->control, NUDGE);
 	}
 }
