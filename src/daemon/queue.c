@@ -27,6 +27,10 @@
  * its thread loses the queue to another one (queue_spare.c). So a thread asks whether it still is the
  * owner (@lost) when it comes back from the backend, before it touches anything of the queue.
  *
+ * Requests of a batch are often about the same directory or open file. The backend may keep what one of them has found
+ * for the next (request.keeps), until the thread tells it to let go: before it sleeps or gives way, and before a request
+ * of another kind.
+ *
  * A request lives in the queue's slab (slab.c). It leaves the thread in four ways: to the pool, to the
  * control thread (INIT and DESTROY, with all queues held), because the backend answers later, or because
  * it keeps its thread while the queue goes on with another. Then it is "away" and keeps a reference on
@@ -65,13 +69,14 @@
 /*
  * What this thread is doing. @q: the queue that it serves, or NULL. @r: the request with which it is in the
  * backend, or NULL; @op: queue.op then. @lost: another thread serves the queue by now, of which nothing is to
- * be touched any more.
+ * be touched any more. @keeps: the backend may keep something for this thread's next request.
  */
 static _Thread_local struct {
 	struct queue *q;
 	struct queue_req *r;
 	uint64_t op;
 	bool lost;
+	bool keeps;
 } me;
 
 /* ---- requests ---- */
@@ -170,6 +175,7 @@ static void run_in_pool(struct pool_task *task)
 {
 	struct queue_req *r = container_of(task, struct queue_req, task);
 
+	r->req.keeps = false;
 	fuse_dispatch(&r->req);
 }
 
@@ -203,6 +209,16 @@ static bool give_to_pool(struct queue *q, struct queue_req *r, struct pool *pool
 	return false;
 }
 
+/* Nothing is kept for this thread's next request. Also by one that has lost its queue. */
+static void rest(const struct session *se)
+{
+	if (!me.keeps)
+		return;
+	me.keeps = false;
+	if (se->ops->rest)
+		se->ops->rest(se->be);
+}
+
 /* On this thread, as long as it need not wait. */
 static void run_here(struct queue *q, struct queue_req *r)
 {
@@ -211,6 +227,9 @@ static void run_here(struct queue *q, struct queue_req *r)
 
 	bool again;
 
+	if (!req->keeps)
+		rest(req->se);
+	me.keeps = req->keeps;
 	req->no_wait = pool;
 	op_begin(q, r);
 	again = !fuse_dispatch(req);
@@ -395,6 +414,7 @@ static bool serve(struct queue *q)
 				vq_kicks_off(vq);
 			kicks_off = true;
 			end = batch(q);
+			rest(q->qs->conf.se);
 			if (unlikely(end == BATCH_LOST))
 				return false;
 		}

@@ -48,6 +48,7 @@ static_assert(sizeof(struct fuse_in_header) == 40, "fuse_in_header");
 #define CREATES       (ROW_CHANGES | ROW_EXT | ROW_SIZE)
 #define TAIL          ROW_TAIL
 #define SIZE          ROW_SIZE
+#define KEEPS         ROW_KEEPS
 #define XATTR_NAME    ROW_XATTR_NAME
 #define NAME_UNUSED   ROW_NAME_UNUSED
 #define NONE          name /* the member of struct fuse_ops that is no operation; it has offset 0 */
@@ -57,7 +58,8 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 
 // clang-format off
 #define ROWS(X) \
-	X(LOOKUP,          0,                   1, OUT(entry), INLINE,    SIZE, lookup, lookup) \
+	X(LOOKUP,          0,                   1, OUT(entry), INLINE,    SIZE | KEEPS, \
+	  lookup, lookup) \
 	X(FORGET,          IN(forget),          0, 0,          INLINE,    NO_REPLY, \
 	  forget, forget) \
 	X(GETATTR,         IN(getattr),         0, OUT(attr),  INLINE,    SIZE, \
@@ -75,8 +77,8 @@ static_assert(offsetof(struct fuse_ops, NONE) == 0, "NONE");
 	X(LINK,            IN(link),            1, OUT(entry), MAY_BLOCK, CHANGES | SIZE, \
 	  link, link) \
 	X(OPEN,            IN(open),            0, OUT(open),  MAY_BLOCK, 0, open, open) \
-	X(READ,            IN(read),            0, 0,          TRIES,     0, read, read) \
-	X(WRITE,           IN(write),           0, OUT(write), MAY_BLOCK, CHANGES | SIZE, \
+	X(READ,            IN(read),            0, 0,          TRIES,     KEEPS, read, read) \
+	X(WRITE,           IN(write),           0, OUT(write), MAY_BLOCK, CHANGES | SIZE | KEEPS, \
 	  write, write) \
 	X(STATFS,          0,                   0, OUT(statfs), WAITS, 0, statfs, statfs) \
 	X(RELEASE,         IN(release),         0, 0,          MAY_BLOCK, 0, release, release) \
@@ -470,6 +472,7 @@ enum fuse_class fuse_receive(struct request *req)
 		req_reply_err(req, err);
 		return FUSE_ANSWERED;
 	}
+	req->keeps = req->row->flags & ROW_KEEPS;
 	return class_of(req);
 }
 

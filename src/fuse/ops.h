@@ -67,6 +67,11 @@ struct fuse_ops {
 	void (*destroy)(void *be);
 	/* A thread is going to run requests: its own cwd, umask, groups… 0 or -errno. */
 	int (*thread_init)(void *be);
+	/*
+	 * It runs none for now: what requests with @keeps have left to the next one goes. Called before a
+	 * request without, too.
+	 */
+	void (*rest)(void *be);
 
 	void (*forget)(void *be, uint64_t nodeid, uint64_t nlookup);
 	int (*lookup)(struct request *req, uint64_t parent, const char *name,

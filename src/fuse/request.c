@@ -34,6 +34,7 @@ void req_begin(struct request *req)
 	req->body_len = 0;
 	req->tail = 0;
 	req->no_wait = false;
+	req->keeps = false;
 	req->name[0] = NULL;
 	req->name[1] = NULL;
 	req->next_pending = NULL;

@@ -76,6 +76,8 @@ enum req_state {
  *           fuse_receive().
  * @no_wait: the thread has others to serve: what would wait for a disk returns REQ_WOULD_WAIT. Set before
  *           fuse_dispatch().
+ * @keeps:   what the backend has found for it may be kept by the thread for its next request, until
+ *           ops->rest(). Set by fuse_receive(); cleared before fuse_dispatch() by a thread that does not rest.
  * @interrupted: enum req_interrupt. Set by any thread, read by the one that runs it.
  *
  * @next_pending: the list that session_pending_add() puts it into. Under @se->pending_lock.
@@ -98,6 +100,7 @@ struct request {
 	bool faulted;
 	bool crowded;
 	bool no_wait;
+	bool keeps;
 	const char *name[2];
 	struct request *next_pending;
 	_Alignas(8) uint8_t body[REQ_BODY_MAX];

@@ -149,8 +149,7 @@ int handle_get(struct handle_table *t, uint64_t fh, uint64_t node, enum handle_k
 
 	if (unlikely(!ref.rec))
 		return -EBADF;
-	if (unlikely(ref.rec->node != node || ref.rec->kind != kind ||
-		     !atomic_load_explicit(&ref.rec->open, memory_order_relaxed))) {
+	if (unlikely(!handle_good(ref.rec, node, kind))) {
 		handle_put(t, &ref);
 		return -EBADF;
 	}

@@ -120,6 +120,13 @@ int handle_new(struct handle_table *t, uint64_t node, enum handle_kind kind, uin
 int handle_get(struct handle_table *t, uint64_t fh, uint64_t node, enum handle_kind kind,
 	       struct handle_ref *ret);
 
+/** handle_good() - whether a handle in use still is what handle_get() would find. */
+static inline bool handle_good(const struct handle *rec, uint64_t node, enum handle_kind kind)
+{
+	return rec->node == node && rec->kind == kind &&
+	       atomic_load_explicit(&rec->open, memory_order_relaxed);
+}
+
 /** handle_any() - use any handle that is open on @node; -ENOENT when there is none. */
 int handle_any(struct handle_table *t, uint64_t node, struct handle_ref *ret);
 

@@ -149,7 +149,7 @@ struct inode *inode_get(struct inode_table *t, uint64_t nodeid)
 {
 	struct inode *ino = slots_get(&t->slots, nodeid);
 
-	if (likely(ino && atomic_load_explicit(&ino->nlookup, memory_order_relaxed) != 0))
+	if (likely(ino && inode_known(ino)))
 		return ino;
 	inode_put(t, ino);
 	return NULL;

@@ -149,6 +149,12 @@ static inline bool inode_is_root(const struct inode_table *t, const struct inode
  */
 struct inode *inode_get(struct inode_table *t, uint64_t nodeid);
 
+/** inode_known() - whether the guest has not forgotten an inode that the caller holds, at this moment. */
+static inline bool inode_known(const struct inode *ino)
+{
+	return atomic_load_explicit(&ino->nlookup, memory_order_relaxed) != 0;
+}
+
 /** inode_put() - give a reference back; accepts NULL. */
 void inode_put(struct inode_table *t, struct inode *ino);
 

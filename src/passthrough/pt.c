@@ -5,7 +5,10 @@
  *
  * A request names inodes by nodeid and open files by fh. Inodes are used through O_PATH descriptors
  * (inode.h), open files through their own (handle.h); both are references in use for the length of
- * the operation, so that FORGET and RELEASE can come at any time. Names are resolved one component at
+ * the operation, so that FORGET and RELEASE can come at any time. What READ, WRITE and LOOKUP ask for
+ * over and over, one open file or one directory, the queue's thread keeps until another kind of request comes
+ * or it sleeps (request.keeps): requests of one batch, and of several queues, then change no count that
+ * they share. It keeps one at a time, so that a request that gets stuck holds on to nothing but its own. Names are resolved one component at
  * a time, relative to the directory's descriptor.
  *
  * What O_PATH descriptors are not good for (chmod, setxattr, truncate, link, open) goes through their
@@ -183,9 +186,42 @@ int pt_node_get(struct pt *pt, uint64_t nodeid, struct pt_node *ret)
 	return 0;
 }
 
+/* What this thread keeps for its next request, by its nodeid or fh: one of the two, or nothing. */
+static _Thread_local struct {
+	uint64_t id;
+	struct pt_node node;
+	struct pt_file file;
+} kept;
+
+static void pt_rest(void *be)
+{
+	(void)be;
+	pt_node_put(&kept.node);
+	pt_file_put(&kept.file);
+}
+
+int pt_node_use(const struct request *req, uint64_t nodeid, struct pt_node *ret)
+{
+	struct pt *pt = req_backend(req);
+	int r;
+
+	if (unlikely(!req->keeps))
+		return pt_node_get(pt, nodeid, ret);
+	if (!kept.node.ino || kept.id != nodeid || !inode_known(kept.node.ino)) {
+		pt_rest(pt);
+		r = pt_node_get(pt, nodeid, &kept.node);
+		if (unlikely(r < 0))
+			return r;
+		kept.id = nodeid;
+	}
+	*ret = kept.node;
+	ret->kept = true;
+	return 0;
+}
+
 void pt_node_put(struct pt_node *node)
 {
-	if (!node->ino)
+	if (node->kept || !node->ino)
 		return;
 	fdcache_unpin(&node->pt->inodes.fds, &node->pin);
 	inode_put(&node->pt->inodes, node->ino);
@@ -200,6 +236,26 @@ int pt_file_get(struct pt *pt, uint64_t fh, uint64_t nodeid, enum handle_kind ki
 	if (r == 0)
 		ret->pt = pt;
 	return r;
+}
+
+int pt_file_use(const struct request *req, uint64_t fh, uint64_t nodeid, struct pt_file *ret)
+{
+	struct pt *pt = req_backend(req);
+	int r;
+
+	if (unlikely(!req->keeps))
+		return pt_file_get(pt, fh, nodeid, HANDLE_FILE, ret);
+	if (!kept.file.pt || kept.id != fh ||
+	    !handle_good(kept.file.ref.rec, nodeid, HANDLE_FILE)) {
+		pt_rest(pt);
+		r = pt_file_get(pt, fh, nodeid, HANDLE_FILE, &kept.file);
+		if (unlikely(r < 0))
+			return r;
+		kept.id = fh;
+	}
+	/* Without @pt: pt_file_put() leaves it alone. */
+	ret->ref = kept.file.ref;
+	return 0;
 }
 
 void pt_file_put(struct pt_file *file)
@@ -420,6 +476,7 @@ const struct fuse_ops pt_ops = {
 	.init = pt_init,
 	.destroy = pt_destroy,
 	.thread_init = pt_thread_init,
+	.rest = pt_rest,
 	.forget = pt_forget,
 	.lookup = pt_lookup,
 	.getattr = pt_getattr,

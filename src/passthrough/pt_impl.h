@@ -42,18 +42,28 @@ struct pt {
 /**
  * struct pt_node - an inode in use with its O_PATH descriptor.
  *
- * `scoped_node struct pt_node dir = {0};` gives both back at the end of the block.
+ * `scoped_node struct pt_node dir = {0};` gives both back at the end of the block. @kept: it is the thread's,
+ * and stays.
  */
 struct pt_node {
 	struct pt *pt;
 	struct inode *ino;
 	struct fdcache_pin pin;
+	bool kept;
 };
 
 #define scoped_node __attribute__((cleanup(pt_node_put)))
 
 /** pt_node_get() - by nodeid; 0, -ESTALE or another error of inode_open(). */
 int pt_node_get(struct pt *pt, uint64_t nodeid, struct pt_node *ret);
+
+/**
+ * pt_node_use() - the same for the request that runs, by the one before if that was about the same inode.
+ *
+ * What it takes is left for the next one, if @req->keeps: then neither this nor pt_node_put() writes to what
+ * threads share.
+ */
+int pt_node_use(const struct request *req, uint64_t nodeid, struct pt_node *ret);
 
 /** pt_node_put() - accepts one that holds nothing. */
 void pt_node_put(struct pt_node *node);
@@ -69,6 +79,9 @@ struct pt_file {
 /** pt_file_get() - by fh; 0 or -EBADF. */
 int pt_file_get(struct pt *pt, uint64_t fh, uint64_t nodeid, enum handle_kind kind,
 		struct pt_file *ret);
+
+/** pt_file_use() - the same for the request that runs, as pt_node_use(). */
+int pt_file_use(const struct request *req, uint64_t fh, uint64_t nodeid, struct pt_file *ret);
 
 /** pt_file_put() - accepts one that holds nothing. */
 void pt_file_put(struct pt_file *file);

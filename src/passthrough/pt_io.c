@@ -22,7 +22,7 @@
  * cannot say whether they would wait are read all the same: those in memory never do. Direct and
  * synchronous data always waits.
  *
- * No locks, no allocation: the handle is found and held with one atomic operation.
+ * No locks, no allocation: the handle is found and held with one atomic operation, or was by the request before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -204,7 +204,7 @@ ssize_t pt_read(struct request *req, uint64_t nodeid, const struct fuse_read_in 
 	struct pt *pt = req_backend(req);
 	scoped_file struct pt_file file = {0};
 	ssize_t n;
-	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
+	int r = pt_file_use(req, in->fh, nodeid, &file);
 
 	if (unlikely(r))
 		return r;
@@ -310,7 +310,7 @@ ssize_t pt_write(struct request *req, uint64_t nodeid, const struct fuse_write_i
 {
 	struct pt *pt = req_backend(req);
 	scoped_file struct pt_file file = {0};
-	int r = pt_file_get(pt, in->fh, nodeid, HANDLE_FILE, &file);
+	int r = pt_file_use(req, in->fh, nodeid, &file);
 
 	if (unlikely(r))
 		return r;

@@ -32,7 +32,7 @@ int pt_lookup(struct request *req, uint64_t parent, const char *name, struct fus
 {
 	struct pt *pt = req_backend(req);
 	scoped_node struct pt_node dir = {0};
-	int r = pt_node_get(pt, parent, &dir);
+	int r = pt_node_use(req, parent, &dir);
 
 	return r < 0 ? r : pt_find(pt, &dir, name, -1, ret);
 }

@@ -53,7 +53,12 @@ struct backend {
 	_Atomic unsigned int lazy; /* GETATTRs of LAZY_NODE */
 	_Atomic bool exclusive;    /* INIT or DESTROY is running */
 	_Atomic bool overlapped;   /* …and something else was, too */
+	_Atomic int keepers;       /* threads that keep something for their next request… */
+	_Atomic unsigned int kept; /* …and found it there */
+	_Atomic bool hoarded; /* one has kept it for too long, or where nothing is to be kept */
 };
+
+static _Thread_local bool keeping;
 
 struct bench {
 	struct backend be;
@@ -103,6 +108,41 @@ static void be_destroy(void *p)
 	alone(be, false);
 }
 
+/* A request begins that has no use for what was kept. */
+static void nothing_kept(struct backend *be)
+{
+	if (keeping)
+		atomic_store(&be->hoarded, true);
+}
+
+static void be_rest(void *p)
+{
+	struct backend *be = p;
+
+	if (keeping)
+		atomic_fetch_sub(&be->keepers, 1);
+	keeping = false;
+}
+
+/* Every third one would have to wait. */
+static ssize_t be_read(struct request *req, uint64_t nodeid, const struct fuse_read_in *in,
+		       struct iov_cursor *dst)
+{
+	struct backend *be = req_backend(req);
+
+	(void)nodeid;
+	(void)in;
+	(void)dst;
+	if (!req->keeps)
+		nothing_kept(be);
+	else if (keeping)
+		atomic_fetch_add(&be->kept, 1);
+	else
+		atomic_fetch_add(&be->keepers, 1);
+	keeping = req->keeps;
+	return req->no_wait && req->hdr.unique % 3 == 0 ? REQ_WOULD_WAIT : 0;
+}
+
 static void be_forget(void *p, uint64_t nodeid, uint64_t nlookup)
 {
 	struct backend *be = p;
@@ -126,6 +166,7 @@ static int be_getattr(struct request *req, uint64_t nodeid, const uint64_t *fh,
 
 	(void)fh;
 	shared(be);
+	nothing_kept(be);
 	if (nodeid == SLOW_NODE)
 		stand_at_gate(be);
 	if (nodeid == LAZY_NODE)
@@ -138,6 +179,7 @@ static int be_statfs(struct request *req, uint64_t nodeid, struct fuse_kstatfs *
 {
 	struct backend *be = req_backend(req);
 
+	nothing_kept(be);
 	if (nodeid == SLOW_NODE)
 		stand_at_gate(be);
 	ret->blocks = nodeid;
@@ -179,7 +221,9 @@ static const struct fuse_ops ops = {
 	.name = "test",
 	.init = be_init,
 	.destroy = be_destroy,
+	.rest = be_rest,
 	.forget = be_forget,
+	.read = be_read,
 	.getattr = be_getattr,
 	.statfs = be_statfs,
 	.fsync = be_fsync,
@@ -317,6 +361,8 @@ static void bench_free(struct bench *b)
 	pool_free(b->spares);
 	vuf_free(b->v);
 	assert_false(atomic_load(&b->be.overlapped));
+	assert_false(atomic_load(&b->be.hoarded));
+	assert_int_equal(atomic_load(&b->be.keepers), 0);
 	assert_int_equal(atomic_load(&b->be.inits), atomic_load(&b->be.destroys));
 	sem_destroy(&b->be.gate);
 	sem_destroy(&b->be.at_gate);
@@ -329,6 +375,8 @@ static size_t args_of(uint32_t opcode)
 {
 	if (opcode == FUSE_GETATTR)
 		return sizeof(struct fuse_getattr_in);
+	if (opcode == FUSE_READ)
+		return sizeof(struct fuse_read_in);
 	return opcode == FUSE_FSYNC ? sizeof(struct fuse_fsync_in) : 0;
 }
 
@@ -396,7 +444,8 @@ struct load {
 /* Keeps 16 requests on the way, of all kinds. No asserts: this is not the test's thread. */
 static void *load_main(void *arg)
 {
-	static const uint32_t opcodes[] = {FUSE_GETATTR, FUSE_STATFS, FUSE_GETATTR, FUSE_FSYNC};
+	static const uint32_t opcodes[] = {FUSE_GETATTR, FUSE_STATFS, FUSE_READ, FUSE_FSYNC,
+					   FUSE_READ};
 	struct load *l = arg;
 	struct vuf_ring *ring = &l->b->v->ring[l->ring];
 	struct vuf_req *q[16], *got;
@@ -464,6 +513,34 @@ static void all_kinds(void **state)
 		assert_int_equal(atomic_load(&b->be.forgets), RINGS);
 		bench_free(b);
 	}
+}
+
+/* What a request leaves to the next one is there for that, and gone when the thread sleeps. */
+static void keeps_for_the_next(void **state)
+{
+	struct bench *b = bench_new(0, DRAIN_LONG);
+	struct vuf_req *q[8];
+	uint32_t base;
+
+	(void)state;
+	for (unsigned int n = 0; n < 10; n++) {
+		/* So that all are there at once. */
+		assert_int_equal(vuf_ring_stop(b->v, 1, &base), 0);
+		for (unsigned int i = 0; i < ARRAY_SIZE(q); i++) {
+			q[i] = make(b, i == 4 ? FUSE_GETATTR : FUSE_READ, 3);
+			assert_int_equal(vuf_req_submit(q[i], &b->v->ring[1]), 0);
+		}
+		assert_int_equal(vuf_ring_start(b->v, 1, base), 0);
+		for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
+			finish(b, 1, q[i]);
+		/* It lets go after it has answered. */
+		for (int i = 0; atomic_load(&b->be.keepers) && i < 10000; i++)
+			usleep(1000);
+		assert_int_equal(atomic_load(&b->be.keepers), 0);
+	}
+	/* Four READs, another request, three READs: the first of each found nothing. */
+	assert_int_equal(atomic_load(&b->be.kept), 10 * (3 + 2));
+	bench_free(b);
 }
 
 /* The control thread changes things all the time while four rings are busy. */
@@ -756,6 +833,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_kinds),
+		cmocka_unit_test(keeps_for_the_next),
 		cmocka_unit_test(changes_under_load),
 		cmocka_unit_test(restarts_under_load),
 		cmocka_unit_test(polls),
