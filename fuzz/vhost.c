@@ -244,7 +244,7 @@ static void turn(struct feed *f)
 	if (vr->vq.broken)
 		vu_vring_error(vr);
 	else
-		vq_kicks_on(&vr->vq);
+		vq_kicks_on(&vr->vq, 0);
 }
 
 static void step(struct feed *f)

@@ -412,7 +412,7 @@ static void step(struct feed *f)
 		vq_flush(&vq);
 		break;
 	case 13:
-		vq_kicks_on(&vq);
+		vq_kicks_on(&vq, 0);
 		break;
 	case 14:
 		vq_kicks_off(&vq);

@@ -20,6 +20,9 @@
  * thread leaves it the next time, then twice, then four times and so on; when something did, it does it
  * each time. So a queue that is idle, or busy at long intervals, is not looked at for long.
  *
+ * Nobody waits for a FORGET, and a guest that removes many files sends one for each, on a queue that has nothing else.
+ * Once they come in numbers, the thread asks to be kicked for a few of them together, and looks by itself after LATE_MS.
+ *
  * What may wait for a disk is tried here all the same, as it mostly need not, and goes to the pool when
  * the backend finds that it has to (request.no_wait); what mostly waits goes there at once.
  *
@@ -64,6 +67,8 @@
 #define BATCH_BYTES    (512u << 10)
 #define KICKLESS_MS    1   /* how often a ring without a kick descriptor is looked at */
 #define SKIP_MAX       64u /* so often at most polling is left out, after it was in vain */
+#define LATE_MAX       16u /* so many forgets may lie in the ring… */
+#define LATE_MS        5   /* …for so long */
 #define COMPLAIN_NS    (10 * 1000000000ll) /* one line about a broken ring at most this often */
 
 /*
@@ -104,6 +109,7 @@ static void push(struct queue *q, struct queue_req *r)
 	vq_push(vq, &r->chain, (uint32_t)r->used, r->gm ? r->gm : vq->gm);
 	q->batch_bytes += r->used;
 	q->pushed++;
+	q->silent += !r->used;
 	if (r->gm)
 		come_back(q, r);
 	if (unlikely(r->kept))
@@ -393,14 +399,37 @@ static bool look_again(struct queue *q, bool worked, int64_t *until)
 	return true;
 }
 
+/*
+ * The thread is going to sleep: how many the driver may add before it kicks. @silent, @pushed: when the thread woke;
+ * @late: so it was then.
+ */
+static uint16_t may_be_late(struct queue *q, uint64_t silent, uint64_t pushed, bool late)
+{
+	const struct vq *vq = &q->vr->vq;
+	uint64_t n = q->silent - silent;
+	int64_t before = q->slept_at, now;
+
+	q->late = false;
+	if (likely(n == 0 || n != q->pushed - pushed) || !vq->conf.event_idx)
+		return 0;
+	now = q->slept_at = now_ns();
+	if (late ? n < 2 : now - before > LATE_MS * 500000ll)
+		return 0;
+	q->late = true;
+	return (uint16_t)MIN(LATE_MAX, vq->conf.size / 2u);
+}
+
 /* By the thread, as the owner. Returns whether to come again instead of sleeping. */
 static bool serve(struct queue *q)
 {
+	const uint64_t silent = q->silent, pushed = q->pushed;
+	const bool late = q->late;
 	bool kicks_off = false;
 	int64_t until = 0;
 
+	q->late = false;
 	for (;;) {
-		uint64_t before = q->pushed;
+		uint64_t before = q->pushed - q->silent;
 		enum batch end = BATCH_STUCK;
 		struct vq *vq;
 
@@ -425,8 +454,8 @@ static bool serve(struct queue *q)
 			return true;
 		if (end == BATCH_STUCK)
 			return false;
-		if (end == BATCH_EMPTY && !look_again(q, q->pushed != before, &until)) {
-			if (!vq_kicks_on(vq))
+		if (end == BATCH_EMPTY && !look_again(q, q->pushed - q->silent != before, &until)) {
+			if (!vq_kicks_on(vq, may_be_late(q, silent, pushed, late)))
 				return false;
 			kicks_off = false;
 		}
@@ -458,12 +487,13 @@ static void watch(struct queue *q)
 /* seccomp: epoll_wait, poll */
 static void sleep_until_told(struct queue *q)
 {
+	int timeout = q->late && q->timeout < 0 ? LATE_MS : q->timeout;
 	struct epoll_event ev[2];
 
 	if (q->epfd >= 0)
-		epoll_wait(q->epfd, ev, ARRAY_SIZE(ev), q->timeout);
+		epoll_wait(q->epfd, ev, ARRAY_SIZE(ev), timeout);
 	else
-		poll(NULL, 0, q->timeout);
+		poll(NULL, 0, timeout);
 }
 
 /* Become the owner; false: the thread shall end. */

@@ -31,6 +31,9 @@
  * @complained_at: when that was told last. Owner.
  * @batch_bytes: bytes answered since the last flush. Owner.
  * @pushed: requests that were given back, ever. Owner.
+ * @silent: those of them without an answer (FORGET). Owner.
+ * @late:   the thread sleeps, but not for long, as the driver does not kick for each. Owner, or the thread that sleeps.
+ * @slept_at: when it went to sleep after nothing else. Owner.
  * @skip, @skips: how often polling is still to be left out; how often it was after the last failure. Owner.
  * @op:     requests that were begun in the backend << 1 | one is there now. Changed by the owner, and by
  *          the one that becomes the owner.
@@ -64,6 +67,9 @@ struct queue {
 	int64_t complained_at;
 	size_t batch_bytes;
 	uint64_t pushed;
+	uint64_t silent;
+	bool late;
+	int64_t slept_at;
 	unsigned int skip;
 	unsigned int skips;
 	_Alignas(64) _Atomic uint64_t op;

@@ -321,14 +321,14 @@ void vq_kicks_off(struct vq *vq)
 	lost_memory(vq, hits);
 }
 
-bool vq_kicks_on(struct vq *vq)
+bool vq_kicks_on(struct vq *vq, uint16_t after)
 {
 	uint32_t hits = guard_hits();
 	bool more;
 
 	if (unlikely(!vq->running || vq->broken))
 		return false;
-	more = vq->conf.packed ? vq_packed_kicks_on(vq) : vq_split_kicks_on(vq);
+	more = vq->conf.packed ? vq_packed_kicks_on(vq, after) : vq_split_kicks_on(vq, after);
 	if (unlikely(lost_memory(vq, hits)))
 		return false;
 	return more || (vq->infl && vq_inflight_waiting(vq->infl));

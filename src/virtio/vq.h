@@ -206,9 +206,11 @@ void vq_kicks_off(struct vq *vq);
 
 /**
  * vq_kicks_on() - ask the driver to kick, before sleeping.
+ * @after: not for the first so many that it adds (descriptors, on a packed ring), at most half the ring. 0 where
+ *         EVENT_IDX was not agreed on.
  *
  * Returns true when a chain became available meanwhile: do not sleep, pop it.
  */
-bool vq_kicks_on(struct vq *vq);
+bool vq_kicks_on(struct vq *vq, uint16_t after);
 
 #endif

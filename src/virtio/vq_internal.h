@@ -204,14 +204,14 @@ bool vq_split_push(struct vq *vq, const struct vq_chain *chain, uint32_t written
 void vq_split_publish(struct vq *vq);
 bool vq_split_wants(struct vq *vq);
 void vq_split_kicks_off(struct vq *vq);
-bool vq_split_kicks_on(struct vq *vq);
+bool vq_split_kicks_on(struct vq *vq, uint16_t after);
 
 int vq_packed_pop(struct vq *vq, struct vq_chain *chain);
 bool vq_packed_push(struct vq *vq, const struct vq_chain *chain, uint32_t written);
 void vq_packed_publish(struct vq *vq);
 bool vq_packed_wants(struct vq *vq);
 void vq_packed_kicks_off(struct vq *vq);
-bool vq_packed_kicks_on(struct vq *vq);
+bool vq_packed_kicks_on(struct vq *vq, uint16_t after);
 /* One used descriptor, visible at once; the flags of a slot as they are. */
 void vq_packed_put_used(const struct vq *vq, uint16_t slot, uint64_t word);
 uint16_t vq_packed_flags_at(const struct vq *vq, uint16_t slot);

@@ -174,12 +174,15 @@ void vq_packed_kicks_off(struct vq *vq)
 	set_event(vq, 0, VRING_PACKED_EVENT_FLAG_DISABLE);
 }
 
-bool vq_packed_kicks_on(struct vq *vq)
+bool vq_packed_kicks_on(struct vq *vq, uint16_t after)
 {
-	uint16_t wrap = (uint16_t)(vq->avail_wrap << VRING_PACKED_EVENT_F_WRAP_CTR);
+	uint16_t slot = vq->last_avail;
+	bool wrap = vq->avail_wrap;
 
+	vq_packed_advance(vq->conf.size, &slot, &wrap, after);
 	if (vq->conf.event_idx)
-		set_event(vq, vq->last_avail | wrap, VRING_PACKED_EVENT_FLAG_DESC);
+		set_event(vq, (uint16_t)(slot | wrap << VRING_PACKED_EVENT_F_WRAP_CTR),
+			  VRING_PACKED_EVENT_FLAG_DESC);
 	else
 		set_event(vq, 0, VRING_PACKED_EVENT_FLAG_ENABLE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);

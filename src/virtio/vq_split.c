@@ -172,12 +172,12 @@ void vq_split_kicks_off(struct vq *vq)
 		set_flags(vq, VRING_USED_F_NO_NOTIFY);
 }
 
-bool vq_split_kicks_on(struct vq *vq)
+bool vq_split_kicks_on(struct vq *vq, uint16_t after)
 {
 	const struct vring_avail *avail = vq->driver;
 
 	if (vq->conf.event_idx) {
-		vq_store(avail_event(vq), htole16(vq->last_avail));
+		vq_store(avail_event(vq), htole16((uint16_t)(vq->last_avail + after)));
 		vq_log_used(vq,
 			    offsetof(struct vring_used, ring) +
 				    vq->conf.size * sizeof(struct vring_used_elem),

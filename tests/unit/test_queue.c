@@ -303,6 +303,8 @@ struct kind {
 	unsigned int spares;
 	unsigned int poll_us;
 	unsigned int drain_ms;
+	bool packed;
+	bool no_event_idx;
 };
 
 static struct bench *bench_of(struct kind kind)
@@ -312,7 +314,10 @@ static struct bench *bench_of(struct kind kind)
 		.ops = &dev_ops, .owner = b, .max_queues = RINGS, .num_request_queues = RINGS - 1};
 	struct queues_conf conf = {
 		.se = &b->se, .max = RINGS, .drain_ms = kind.drain_ms, .poll_us = kind.poll_us};
-	struct vuf_conf vuf_conf = {.rings = RINGS, .ring_size = 64};
+	struct vuf_conf vuf_conf = {.rings = RINGS,
+				    .ring_size = 64,
+				    .packed = kind.packed,
+				    .no_event_idx = kind.no_event_idx};
 	struct fuse_init_out out;
 	int sv[2];
 
@@ -415,7 +420,7 @@ static void finish(struct bench *b, unsigned int ring, struct vuf_req *q)
 	vuf_req_free(q);
 }
 
-static void forget(struct bench *b, unsigned int ring)
+static struct vuf_req *submit_forget(struct bench *b, unsigned int ring)
 {
 	struct fuse_forget_in in = {.nlookup = 1};
 	struct vuf_req *q = vuf_req_new(b->v, 256, 256);
@@ -425,9 +430,12 @@ static void forget(struct bench *b, unsigned int ring)
 	assert_int_equal(vuf_req_add(q, &in, sizeof(in)), 0);
 	q->out_len = 0;
 	assert_int_equal(vuf_req_submit(q, &b->v->ring[ring]), 0);
-	assert_int_equal(vuf_req_wait(q, &b->v->ring[ring]), 0);
-	assert_int_equal(q->used, 0);
-	vuf_req_free(q);
+	return q;
+}
+
+static void forget(struct bench *b, unsigned int ring)
+{
+	finish(b, ring, submit_forget(b, ring));
 }
 
 /* ---- load on one ring ---- */
@@ -541,6 +549,35 @@ static void keeps_for_the_next(void **state)
 	/* Four READs, another request, three READs: the first of each found nothing. */
 	assert_int_equal(atomic_load(&b->be.kept), 10 * (3 + 2));
 	bench_free(b);
+}
+
+/* Many forgets take few kicks, though none is left lying; another request is served as ever. */
+static void forgets_in_numbers(void **state)
+{
+	enum { ROUNDS = 50 };
+
+	(void)state;
+	for (unsigned int k = 0; k < 4; k++) {
+		struct bench *b = bench_of((struct kind){
+			.drain_ms = DRAIN_LONG, .packed = k % 2, .no_event_idx = k / 2});
+		struct vuf_ring *ring = &b->v->ring[0];
+		uint64_t kicks = ring->kicks;
+		struct vuf_req *q[16];
+
+		for (unsigned int n = 0; n < ROUNDS; n++) {
+			for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
+				q[i] = submit_forget(b, 0);
+			for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
+				finish(b, 0, q[i]);
+		}
+		if (!(k / 2))
+			assert_in_range(ring->kicks - kicks, 1, ROUNDS / 2);
+		assert_int_equal(atomic_load(&b->be.forgets), ROUNDS * ARRAY_SIZE(q));
+		call(b, 0, FUSE_GETATTR, 3);
+		forget(b, 0);
+		call(b, 0, FUSE_GETATTR, 3);
+		bench_free(b);
+	}
 }
 
 /* The control thread changes things all the time while four rings are busy. */
@@ -834,6 +871,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_kinds),
 		cmocka_unit_test(keeps_for_the_next),
+		cmocka_unit_test(forgets_in_numbers),
 		cmocka_unit_test(changes_under_load),
 		cmocka_unit_test(restarts_under_load),
 		cmocka_unit_test(polls),

@@ -252,7 +252,7 @@ static void traffic_step(struct traffic *t)
 		else if (rnd_below(&t->seed, 2))
 			vq_kicks_off(&t->r.vq);
 		else
-			assert_int_equal(vq_kicks_on(&t->r.vq), t->fifo_len != 0);
+			assert_int_equal(vq_kicks_on(&t->r.vq, 0), t->fifo_len != 0);
 	}
 	assert_false(t->r.vq.broken);
 }
@@ -479,7 +479,7 @@ static void dirty_log(void **state)
 			want[page / 8] |= 1u << page % 8;
 		assert_memory_equal(log.base, want, sizeof(want));
 		/* The device's event suppression is written, too. */
-		vq_kicks_on(&r.vq);
+		vq_kicks_on(&r.vq, 0);
 		page = r.conf.log_gpa >> 12;
 		if (log_used)
 			want[page / 8] |= 1u << page % 8;

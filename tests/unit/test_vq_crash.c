@@ -121,7 +121,7 @@ static void check_crash(struct steps *s, unsigned int depth, const struct drv *f
 		static struct iovec iov[SIZE][8];
 		unsigned int n = e.n;
 
-		assert_int_equal(vq_kicks_on(&r->vq), n != 0);
+		assert_int_equal(vq_kicks_on(&r->vq, 0), n != 0);
 		for (unsigned int i = 0; i < n; i++) {
 			held[i] = (struct vq_chain){.iov = iov[i], .max = 8};
 			assert_int_equal(vq_pop(&r->vq, &held[i]), 1);

@@ -254,7 +254,7 @@ static void stopped_without_draining(void **state)
 			r.conf.base = vq_stop(&r.vq);
 			assert_int_equal(vq_start(&r.vq, &r.conf, r.gm), 0);
 			rig_attach(&r);
-			assert_true(vq_kicks_on(&r.vq));
+			assert_true(vq_kicks_on(&r.vq, 0));
 			/* One is given out again, one waits; stopping now must not forget either. */
 			assert_int_equal(rig_pop(&r).id, ids[0]);
 		}

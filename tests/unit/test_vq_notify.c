@@ -109,6 +109,17 @@ static void push_one(struct rig *r)
 	vq_push(&r->vq, &c, 0, r->gm);
 }
 
+/* Take the chain that comes next, and give it back. */
+static void give_back(struct rig *r)
+{
+	struct vq_chain c = rig_pop(r);
+	uint32_t len;
+
+	vq_push(&r->vq, &c, 0, r->gm);
+	vq_flush(&r->vq);
+	assert_true(drv_get(&r->d, &len) >= 0);
+}
+
 /* Flags, without EVENT_IDX; in a packed ring they count with it, too. */
 static void notification_flags(void **state)
 {
@@ -153,26 +164,48 @@ static void kicks(void **state)
 
 		rig_init(&r, packed, 4, event_idx, 65534);
 		for (int round = 0; round < 20; round++) {
-			uint32_t len;
-
-			assert_false(vq_kicks_on(&r.vq));
+			assert_false(vq_kicks_on(&r.vq, 0));
 			assert_true(drv_add(&r.d, rig_small, 1, 0, DRV_DIRECT) >= 0);
 			assert_true(drv_kick(&r.d));
 			/* It came before the device slept. */
-			assert_true(vq_kicks_on(&r.vq));
+			assert_true(vq_kicks_on(&r.vq, 0));
 			vq_kicks_off(&r.vq);
 			assert_true(drv_add(&r.d, rig_small, 1, 0, DRV_DIRECT) >= 0);
 			if (!event_idx || packed)
 				assert_false(drv_kick(&r.d));
-			while (vq_kicks_on(&r.vq)) {
-				struct vq_chain c = rig_pop(&r);
-
-				vq_push(&r.vq, &c, 0, r.gm);
-				vq_flush(&r.vq);
-				assert_true(drv_get(&r.d, &len) >= 0);
-			}
+			while (vq_kicks_on(&r.vq, 0))
+				give_back(&r);
 			if (event_idx && !packed)
 				drv_kick(&r.d);
+		}
+		rig_done(&r);
+	}
+}
+
+/* The device asks for a kick when so many have been added, wherever in the ring that is. */
+static void kicks_for_several(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		bool packed = i % 2, event_idx = i / 2;
+		struct rig r;
+
+		rig_init(&r, packed, 16, event_idx, 65530);
+		for (uint16_t round = 0; round < 200; round++) {
+			uint16_t most = round % 9, left = event_idx ? most : 0;
+
+			assert_false(vq_kicks_on(&r.vq, most));
+			for (uint16_t n = 0; n <= left; n++) {
+				assert_true(drv_add(&r.d, rig_small, 1, 0, DRV_DIRECT) >= 0);
+				assert_int_equal(drv_kick(&r.d), n == left);
+			}
+			for (uint16_t n = 0; n <= left; n++)
+				give_back(&r);
+			/* What is there already is told of, whatever is asked for. */
+			assert_true(drv_add(&r.d, rig_small, 1, 0, DRV_DIRECT) >= 0);
+			drv_kick(&r.d);
+			assert_true(vq_kicks_on(&r.vq, most));
+			give_back(&r);
 		}
 		rig_done(&r);
 	}
@@ -220,7 +253,7 @@ static void *device_thread(void *arg)
 		}
 		if (vq_flush(&s->r.vq))
 			fd_signal(s->call);
-		if (vq_kicks_on(&s->r.vq))
+		if (vq_kicks_on(&s->r.vq, 0))
 			continue;
 		if (!wait_event(s->kick))
 			s->kicks_lost++;
@@ -283,6 +316,7 @@ int main(void)
 		cmocka_unit_test(wanted_notifications),
 		cmocka_unit_test(notification_flags),
 		cmocka_unit_test(kicks),
+		cmocka_unit_test(kicks_for_several),
 		cmocka_unit_test(sleeping_threads),
 	};
 

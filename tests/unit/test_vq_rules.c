@@ -235,7 +235,7 @@ static void check_broken(struct rig *r)
 	assert_int_equal(vq_pop(&r->vq, &c), -EPROTO);
 	vq_push(&r->vq, &c, 0, r->gm);
 	assert_false(vq_flush(&r->vq));
-	assert_false(vq_kicks_on(&r->vq));
+	assert_false(vq_kicks_on(&r->vq, 0));
 	vq_kicks_off(&r->vq);
 	assert_memory_equal(r->d.used, &used, sizeof(used));
 	vq_stop(&r->vq);

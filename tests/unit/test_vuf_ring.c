@@ -244,7 +244,7 @@ static void device_turn(struct pair *p)
 		give(p);
 	if (vq_flush(&p->dev))
 		p->drv_sleeps = false;
-	if (!p->dev_sleeps && rnd(p, 2) && !vq_kicks_on(&p->dev))
+	if (!p->dev_sleeps && rnd(p, 2) && !vq_kicks_on(&p->dev, 0))
 		p->dev_sleeps = true;
 }
 

@@ -62,7 +62,7 @@ static void serve(struct echo *e, unsigned int i)
 			answer(vq, &c, e->gm);
 		if (vq_flush(vq))
 			fd_signal(e->v->ring[i].call_fd);
-	} while (vq_kicks_on(vq));
+	} while (vq_kicks_on(vq, 0));
 }
 
 static void *echo_main(void *arg)
