@@ -237,8 +237,11 @@ static void run(struct feed *f, const struct guest_ask *ask)
 	}
 	/* As a queue's thread that has others to serve, and then another one in its place. */
 	a->req.no_wait = true;
+	if (class != FUSE_ANSWERED && !a->req.keeps)
+		pt_ops.rest(pt);
 	if (class != FUSE_ANSWERED && !fuse_dispatch(&a->req)) {
 		a->req.no_wait = false;
+		a->req.keeps = false;
 		fuse_dispatch(&a->req);
 	}
 	if (sem_trywait(&a->done) == 0) {
@@ -332,6 +335,7 @@ static void begin(struct feed *f, uint64_t *ret_flags)
 
 static void end(void)
 {
+	pt_ops.rest(pt);
 	session_hurry(&se);
 	look_at_waiting(true);
 	session_done(&se);
@@ -352,6 +356,7 @@ static void step(struct feed *f)
 		share_host(f);
 	} else {
 		mood = feed_below(f, MOODS);
+		pt_ops.rest(pt);
 	}
 	if (untidy && window) {
 		untidy = false;

@@ -39,16 +39,18 @@ static uint32_t *link_of(void *rec)
 	return (uint32_t *)(void *)((uint8_t *)rec + sizeof(struct slot));
 }
 
-int slots_init(struct slots *s, struct arena *a, uint32_t rec_size, uint32_t count)
+int slots_init(struct slots *s, struct arena *a, uint32_t rec_size, uint32_t clear, uint32_t count)
 {
 	uint8_t *base;
 
-	if (rec_size <= sizeof(struct slot) || rec_size % sizeof(struct slot) || count < 2)
+	if (rec_size <= sizeof(struct slot) || rec_size % sizeof(struct slot) ||
+	    clear < 2 * sizeof(struct slot) || clear > rec_size || count < 2)
 		return -EINVAL;
 	base = arena_carve(a, (size_t)rec_size * count);
 	if (!base)
 		return -ENOMEM;
-	*s = (struct slots){.base = base, .rec_size = rec_size, .count = count, .next = 1};
+	*s = (struct slots){
+		.base = base, .rec_size = rec_size, .clear = clear, .count = count, .next = 1};
 	return -pthread_mutex_init(&s->lock, NULL);
 }
 
@@ -76,7 +78,7 @@ void *slots_alloc(struct slots *s)
 	if (!rec)
 		return NULL;
 	atomic_fetch_add_explicit(&s->live, 1, memory_order_relaxed);
-	memset((uint8_t *)rec + sizeof(struct slot), 0, s->rec_size - sizeof(struct slot));
+	memset((uint8_t *)rec + sizeof(struct slot), 0, s->clear - sizeof(struct slot));
 	state = atomic_load_explicit(state_of(rec), memory_order_relaxed);
 	atomic_store_explicit(state_of(rec), state | HIDDEN | 1, memory_order_release);
 	return rec;

@@ -24,6 +24,7 @@ struct slot {
  * struct slots - a table of records of one size.
  * @base:     the records, in an arena; slot 0 is never used.
  * @rec_size: bytes of a record, struct slot included; a multiple of 8, at least 16.
+ * @clear:    bytes of it that are zero when it is allocated, struct slot aside; what is behind them stays.
  * @count:    slots in all, slot 0 included.
  * @next:     first slot that was never used. Under @lock.
  * @free:     first freed slot; the number of the next one stands behind its struct slot. Under @lock.
@@ -36,6 +37,7 @@ struct slot {
 struct slots {
 	uint8_t *base;
 	uint32_t rec_size;
+	uint32_t clear;
 	uint32_t count;
 	uint32_t next;
 	uint32_t free;
@@ -43,14 +45,14 @@ struct slots {
 	pthread_mutex_t lock;
 };
 
-/** slots_init() - carve a table of @count records of @rec_size bytes out of @a. 0 or -errno. */
-int slots_init(struct slots *s, struct arena *a, uint32_t rec_size, uint32_t count);
+/** slots_init() - carve a table of @count records of @rec_size bytes out of @a, all zero. 0 or -errno. */
+int slots_init(struct slots *s, struct arena *a, uint32_t rec_size, uint32_t clear, uint32_t count);
 
 /** slots_done() - forget the table; the arena keeps the memory. */
 void slots_done(struct slots *s);
 
 /**
- * slots_alloc() - a zeroed record with one reference, or NULL when the table is full. Any thread.
+ * slots_alloc() - a record, zeroed as far as @clear says, with one reference, or NULL when the table is full. Any thread.
  *
  * slots_get() does not find it before slots_publish(): a guest can guess the id of a record that is
  * still being filled in.

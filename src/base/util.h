@@ -18,6 +18,24 @@
 /* What is rarely called, and would make its callers set up for it if it were a part of them. */
 #define out_of_line __attribute__((noinline))
 
+/* Around reads of what may change meanwhile, where that is found out afterwards. ThreadSanitizer takes no notice of them. */
+#if defined(__SANITIZE_THREAD__)
+#define UNORDERED_READS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNORDERED_READS 1
+#endif
+#endif
+#ifdef UNORDERED_READS
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+#define unordered_reads_begin() AnnotateIgnoreReadsBegin(__FILE__, __LINE__)
+#define unordered_reads_end()   AnnotateIgnoreReadsEnd(__FILE__, __LINE__)
+#else
+#define unordered_reads_begin() ((void)0)
+#define unordered_reads_end()   ((void)0)
+#endif
+
 /* A member of struct sigevent, by its name in the manual, which not all C libraries have. */
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid

@@ -57,7 +57,7 @@ int handle_table_init(struct handle_table *t, uint32_t max, struct fdcache *fds)
 	r = arena_init(&t->arena, "culvert-handles", (size_t)size * sizeof(struct handle));
 	if (r < 0)
 		return r;
-	r = slots_init(&t->slots, &t->arena, sizeof(struct handle), size);
+	r = slots_init(&t->slots, &t->arena, sizeof(struct handle), sizeof(struct handle), size);
 	if (r == 0) {
 		t->files = map_zeroed(sizeof(*t->files) * size);
 		t->first = map_zeroed(sizeof(*t->first) * t->inodes);

@@ -19,6 +19,10 @@
  * one identity: inode numbers are used again, and the handle tells which is which. A record that is
  * being taken apart can still be in a chain; it has no references, so nobody gets it.
  *
+ * What the guest knows by the name that it asks for is found without the lock (find_unlocked()): a stripe has a number that
+ * changes before and after its chains or names do. The lookup is counted before that number is looked at again, so
+ * that the record can have been the right one only if the count went to it. A count that went wrong is taken back.
+ *
  * Names. A record remembers one name (parent and component) by which it can be opened again. LOOKUP,
  * LINK and RENAME set it, UNLINK and RMDIR take it away; without one the inode keeps its descriptor.
  * Parents of directories must not form a circle though the host can move directories any way it
@@ -107,11 +111,13 @@ void inode_link(struct inode_table *t, struct inode *ino)
 	struct inode_stripe *s = inode_stripe(t, ino);
 	uint32_t *head;
 
+	inode_change(s);
 	if (s->count++ > s->mask * RECORDS_PER_BUCKET && s->mask + 1 < t->bucket_max)
 		stripe_grow(t, s);
 	head = inode_chain(t, hash_of(t, ino));
 	ino->next = *head;
 	*head = inode_slot(t, ino);
+	inode_changed(s);
 }
 
 static void inode_unlink(struct inode_table *t, struct inode *ino)
@@ -124,8 +130,10 @@ static void inode_unlink(struct inode_table *t, struct inode *ino)
 	while (*link && *link != slot)
 		link = &inode_in(t, *link)->next;
 	if (*link) {
+		inode_change(s);
 		*link = ino->next;
 		s->count--;
+		inode_changed(s);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -179,24 +187,32 @@ void inode_put(struct inode_table *t, struct inode *ino)
 		ino = take_apart(t, ino);
 }
 
+/* @n lookups less; whether these were the last. Under the stripe's lock. */
+static bool take_back(struct inode *ino, uint64_t n)
+{
+	uint64_t count = atomic_load_explicit(&ino->nlookup, memory_order_relaxed);
+
+	do {
+		if (count == 0 || count == UINT64_MAX || n == 0)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&ino->nlookup, &count,
+							count - MIN(count, n), memory_order_relaxed,
+							memory_order_relaxed));
+	return count <= n;
+}
+
 void inode_forget(struct inode_table *t, uint64_t nodeid, uint64_t n)
 {
 	struct inode *ino = slots_get(&t->slots, nodeid);
 	struct inode_stripe *s;
-	uint64_t count;
 
 	if (!ino)
 		return;
 	if (!inode_is_root(t, ino)) {
 		s = inode_stripe(t, ino);
 		pthread_mutex_lock(&s->lock);
-		count = atomic_load_explicit(&ino->nlookup, memory_order_relaxed);
-		if (count != 0 && count != UINT64_MAX && n != 0) {
-			count -= MIN(count, n);
-			atomic_store_explicit(&ino->nlookup, count, memory_order_relaxed);
-			if (count == 0)
-				slots_unref(ino);
-		}
+		if (take_back(ino, n))
+			slots_unref(ino);
 		pthread_mutex_unlock(&s->lock);
 	}
 	inode_put(t, ino);
@@ -245,13 +261,16 @@ struct inode *inode_set_name(struct inode_table *t, struct inode *ino, struct in
 			     uint32_t cell, size_t len)
 {
 	struct inode *old = ino->parent ? inode_in(t, ino->parent) : NULL;
+	struct inode_stripe *s = inode_stripe(t, ino);
 
-	cells_drop(&t->cells, ino->name, ino->name_len);
 	if (dir)
 		slots_ref(dir);
+	inode_change(s);
+	cells_drop(&t->cells, ino->name, ino->name_len);
 	ino->parent = dir ? inode_slot(t, dir) : 0;
 	ino->name = cell;
 	ino->name_len = (uint8_t)len;
+	inode_changed(s);
 	fdcache_keep(&t->fds, inode_slot(t, ino), !dir || ino->flags & INODE_NO_HANDLE);
 	return old;
 }
@@ -422,7 +441,8 @@ static int table_carve(struct inode_table *t, uint32_t max)
 	if (r < 0)
 		return r;
 	/* Slot 0 and the root come on top. */
-	r = slots_init(&t->slots, &t->arena, sizeof(struct inode), max + 2);
+	r = slots_init(&t->slots, &t->arena, sizeof(struct inode), offsetof(struct inode, nlookup),
+		       max + 2);
 	if (r < 0)
 		return r;
 	r = cells_init(&t->cells, &t->arena, max * CELLS_PER_INODE + 16);

@@ -24,8 +24,6 @@
 /**
  * struct inode - a record: one cache line.
  * @slot:     generation and references in use; from slots.h.
- * @nlookup:  lookups that the guest has not forgotten; as long as there are any, they hold one
- *            reference. Stays at UINT64_MAX once there. Written under the stripe's lock.
  * @ino, @dev, @mount, @type: identity; @type is the file type, mode >> 12. Constant.
  * @handle_type, @handle_len, @handle: the file handle's bytes, or the cell where they stand. Constant.
  * @parent:   slot of the directory that @name is in; holds a reference on it. 0 = the root, or no
@@ -35,10 +33,12 @@
  * @next:     slot of the next record in the hash chain. Stripe's lock.
  * @flags:    INODE_*. Stripe's lock.
  * @birth:    ident_birth(), once it is settled; 0 before. Stripe's lock.
+ * @nlookup:  lookups that the guest has not forgotten; as long as there are any, they hold one
+ *            reference. Stays at UINT64_MAX once there. Leaves 0 and comes to 0 under the stripe's lock; 0 in
+ *            a free slot.
  */
 struct inode {
 	struct slot slot;
-	_Atomic uint64_t nlookup;
 	uint64_t ino;
 	uint32_t dev;
 	uint16_t mount;
@@ -55,13 +55,15 @@ struct inode {
 		uint32_t cell;
 	} handle;
 	uint32_t birth;
+	_Atomic uint64_t nlookup; /* last, out of reach of slots_alloc() */
 };
 
-/* Part of the hash table with a lock of its own. @mask and @count are under @lock. */
+/* Part of the hash table with a lock of its own. All is changed under @lock; see inode_change(). */
 struct inode_stripe {
 	_Alignas(64) pthread_mutex_t lock;
-	uint32_t mask;  /* buckets of this stripe - 1 */
-	uint32_t count; /* records in this stripe */
+	_Atomic uint32_t seq; /* odd while chains or names change */
+	uint32_t mask;        /* buckets of this stripe - 1 */
+	uint32_t count;       /* records in this stripe */
 };
 
 /**
@@ -185,7 +187,7 @@ struct inode_found {
  * inode_lookup() - the inode that stands at @at, counted as one lookup by the guest.
  * @ret_stx: its attributes; also written when this fails.
  *
- * One system call for an inode with an open descriptor, and for one that was looked up before and has a
+ * One system call, and no lock, for an inode with an open descriptor, and for one that was looked up before and has a
  * settled birth (ident.h); two for others and for new ones; more on file systems without file handles.
  * Returns 0 or -errno: -ENOMEM when the table is full, -ENFILE when no descriptor is free for an inode
  * that needs one.

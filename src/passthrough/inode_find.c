@@ -47,6 +47,8 @@
 
 /* Deeper than this an inode whose ancestors were all closed is not found again. */
 #define DEPTH_MAX 2048u
+/* So many records of a chain are looked at without the lock. */
+#define UNLOCKED_MAX 16u
 /* How often idle descriptors are closed when the process's limit is lower than we were told. */
 #define EMFILE_TRIES 16
 
@@ -119,6 +121,14 @@ static int at_open(struct inode_table *t, const struct inode_at *at)
 	return r;
 }
 
+/* Whether a record with such an identity is the one that has it now, its handle unseen. */
+static bool is_proven(const struct inode_table *t, const struct inode *ino, uint32_t slot,
+		      const struct inode_key *key)
+{
+	return ino->flags & INODE_NO_HANDLE || fdcache_has(&t->fds, slot) ||
+	       (ino->birth && ino->birth == key->birth);
+}
+
 /*
  * The next record from @slot on with an identity: by its handle if @h has one, else one whose
  * descriptor is open or whose birth is the same. It may be on its way out. Under the stripe's lock.
@@ -132,12 +142,10 @@ static struct inode *chain_next(struct inode_table *t, uint32_t slot, const stru
 		ino = inode_in(t, slot);
 		if (!inode_matches(ino, key))
 			continue;
-		if (ino->flags & INODE_NO_HANDLE)
-			return ino;
-		if (h && h->len) {
+		if (h && h->len && !(ino->flags & INODE_NO_HANDLE)) {
 			if (inode_same_handle(t, ino, h))
 				return ino;
-		} else if (fdcache_has(&t->fds, slot) || (ino->birth && ino->birth == key->birth)) {
+		} else if (is_proven(t, ino, slot, key)) {
 			return ino;
 		}
 	}
@@ -165,15 +173,30 @@ static struct inode *chain_find(struct inode_table *t, uint64_t hash, const stru
 	return ino;
 }
 
-/* Count a lookup; the first one takes a reference. False if the record is on its way out. */
-static bool count_lookup(struct inode *ino)
+/* Count a lookup where there is one already. Any thread. */
+static bool count_another(struct inode *ino)
 {
 	uint64_t n = atomic_load_explicit(&ino->nlookup, memory_order_relaxed);
 
-	if (n == 0 && !slots_try_ref(ino))
+	do {
+		if (n == 0 || n == UINT64_MAX)
+			return n;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&ino->nlookup, &n, n + 1, memory_order_acquire, memory_order_relaxed));
+	return true;
+}
+
+/*
+ * Count a lookup; the first one takes a reference. False if the record is on its way out. Under the
+ * stripe's lock.
+ */
+static bool count_lookup(struct inode *ino)
+{
+	if (count_another(ino))
+		return true;
+	if (!slots_try_ref(ino))
 		return false;
-	if (n != UINT64_MAX)
-		atomic_store_explicit(&ino->nlookup, n + 1, memory_order_relaxed);
+	atomic_store_explicit(&ino->nlookup, 1, memory_order_release);
 	return true;
 }
 
@@ -224,10 +247,57 @@ static struct inode *record_new(struct inode_table *t, const struct inode_key *k
 		ino->parent = inode_slot(t, at->dir);
 		ino->name_len = (uint8_t)len;
 	}
-	atomic_store_explicit(&ino->nlookup, 1, memory_order_relaxed);
 	inode_link(t, ino);
 	slots_publish(ino);
+	/* Last: a lookup that goes wrong must be able to take its count back. */
+	atomic_store_explicit(&ino->nlookup, 1, memory_order_release);
 	return ino;
+}
+
+#define peek(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+
+/* What seems to be the record with an identity, if it goes by @at's name. Its stripe may change meanwhile. */
+static struct inode *chain_glance(struct inode_table *t, uint64_t hash, const struct inode_key *key,
+				  const struct inode_at *at)
+{
+	uint32_t slot = peek(*inode_chain(t, hash));
+
+	for (unsigned int n = 0; slot && n < UNLOCKED_MAX; n++) {
+		struct inode *ino = inode_in(t, slot);
+
+		if (inode_matches(ino, key) && is_proven(t, ino, slot, key))
+			return inode_has_name(t, ino, at->dir, at->name, strlen(at->name)) ? ino
+											   : NULL;
+		slot = peek(ino->next);
+	}
+	return NULL;
+}
+
+/*
+ * find_or_make() for what the guest knows by this very name, without the lock: see inode_change(). False: it may be so all
+ * the same. @ret_surplus: an id of which one lookup too many was counted, or 0; to be taken back when the inode was
+ * found otherwise, so that it is not forgotten in between. Whatever is read on the way, names and buckets lie in the
+ * arena, and so does what is up to a name's length behind them.
+ */
+static bool find_unlocked(struct inode_table *t, const struct inode_key *key,
+			  const struct inode_at *at, struct inode_found *ret, uint64_t *ret_surplus)
+{
+	uint64_t hash = inode_hash(t, key->ino, key->dev, key->mount);
+	struct inode_stripe *s = &t->stripes[hash % INODE_STRIPES];
+	uint32_t seq = atomic_load_explicit(&s->seq, memory_order_acquire);
+	struct inode *ino;
+
+	unordered_reads_begin();
+	ino = chain_glance(t, hash, key, at);
+	unordered_reads_end();
+	if (!ino || seq & 1 || !count_another(ino))
+		return false;
+	*ret = (struct inode_found){.id = inode_id(t, ino), .mount = key->mount};
+	atomic_thread_fence(memory_order_acquire);
+	if (likely(atomic_load_explicit(&s->seq, memory_order_relaxed) == seq))
+		return true;
+	*ret_surplus = ret->id;
+	return false;
 }
 
 /* What find_or_make() came to. */
@@ -391,6 +461,7 @@ int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx 
 {
 	struct found f = {0};
 	struct inode_key key;
+	uint64_t surplus = 0;
 	int r = at_stat(at, ret_stx);
 
 	if (r == 0)
@@ -400,8 +471,14 @@ int inode_lookup(struct inode_table *t, const struct inode_at *at, struct statx 
 	/* The birth tells which one it is, but leaves no descriptor. */
 	if (unlikely(t->eager || atomic_load_explicit(&t->stale, memory_order_relaxed)))
 		key.birth = 0;
+	if (likely(at->name && find_unlocked(t, &key, at, ret, &surplus))) {
+		key_put(t, &key);
+		return 0;
+	}
 	if (!find_or_make(t, &key, NULL, 0, at, false, ret, &f))
 		r = lookup_slow(t, at, ret_stx, &key, ret, &f);
+	if (unlikely(surplus))
+		inode_forget(t, surplus, 1);
 	key_put(t, &key);
 	if (unlikely(f.renamed))
 		inode_renamed(t, f.ino, at->dir, at->name);

@@ -26,13 +26,35 @@ static inline struct inode *inode_in(const struct inode_table *t, uint32_t slot)
 	return slots_at(&t->slots, slot);
 }
 
+/**
+ * inode_change() - the chains of a stripe, or the name of a record of it, are going to change. Under its lock.
+ *
+ * Who reads them without the lock reads @seq first, and again afterwards: what was read between two times the same even
+ * number was so. All else may be anything: a record's fields of different moments, those of another record, or none.
+ */
+static inline void inode_change(struct inode_stripe *s)
+{
+	uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+
+	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+/** inode_changed() - that is over. */
+static inline void inode_changed(struct inode_stripe *s)
+{
+	uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+
+	atomic_store_explicit(&s->seq, seq + 1, memory_order_release);
+}
+
 /** inode_hash() - of an identity; its low bits choose the stripe. */
 uint64_t inode_hash(const struct inode_table *t, uint64_t ino, uint32_t dev, uint16_t mount);
 
 /** inode_stripe() - the part of the table that an inode belongs to, as long as it lives. */
 struct inode_stripe *inode_stripe(struct inode_table *t, const struct inode *ino);
 
-/** inode_chain() - head of the chain for @hash. Under the stripe's lock. */
+/** inode_chain() - head of the chain for @hash. Under the stripe's lock, or see inode_change(). */
 uint32_t *inode_chain(struct inode_table *t, uint64_t hash);
 
 /** inode_link() - into the hash table. Under the stripe's lock. */

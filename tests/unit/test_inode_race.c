@@ -6,13 +6,15 @@
  * The stress test has threads that look up, open, forget, rename, unlink and stat the same few names
  * with a cache of a few descriptors, while the host renames, too; every other one keeps what it has found for the next
  * request. Any answer is right there as long as
- * it is one of the expected errors; what counts is what remains: no inode and no descriptor. In the
- * other test the host swaps a directory and a link as fast as it can, and the guest must not get out.
+ * it is one of the expected errors; what counts is what remains: no inode and no descriptor. Another one counts
+ * lookups of an inode by two names, each of which makes its record change its own. In the
+ * last the host swaps a directory and a link as fast as it can, and the guest must not get out.
  */
 #include <pthread.h>
 
 #include "pt_fixture.h"
 #include "rnd.h"
+#include "util.h"
 
 #define NAMES   8u
 #define WORKERS 4u
@@ -192,6 +194,60 @@ static void stress(void **state)
 	ptf_stop(&f);
 }
 
+#define LOOKUPS 30000u
+
+struct looker {
+	pthread_t thread;
+	struct ptf *f;
+	struct request req;
+	const char *name;
+	uint64_t node;
+	unsigned int wrong;
+};
+
+/* The same inode each time, whatever happens to its name and around it. */
+static void *look(void *arg)
+{
+	struct looker *l = arg;
+
+	for (unsigned int i = 0; i < LOOKUPS; i++) {
+		struct fuse_entry_out e = {0};
+
+		if (pt_ops.lookup(&l->req, FUSE_ROOT_ID, l->name, &e) < 0 || e.nodeid != l->node)
+			l->wrong++;
+	}
+	return NULL;
+}
+
+/* As many lookups as were answered are to be forgotten: not one more or less. */
+static void lookups_are_counted(void **state)
+{
+	static const char *const names[] = {"a", "b", "a", "b"};
+	struct looker l[ARRAY_SIZE(names)];
+	struct ptf f;
+	uint64_t node;
+
+	(void)state;
+	ptf_start(&f, (struct pt_conf){0});
+	ptf_host_file(&f, "a", "text");
+	assert_int_equal(linkat(f.root, "a", f.root, "b", 0), 0);
+	node = ptf_node(&f, FUSE_ROOT_ID, "a");
+	for (unsigned int i = 0; i < ARRAY_SIZE(l); i++) {
+		l[i] = (struct looker){.f = &f, .name = names[i], .node = node};
+		ptf_req(&f, &l[i].req);
+		assert_int_equal(pthread_create(&l[i].thread, NULL, look, &l[i]), 0);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(l); i++) {
+		assert_int_equal(pthread_join(l[i].thread, NULL), 0);
+		assert_int_equal(l[i].wrong, 0);
+	}
+	pt_ops.forget(f.pt, node, ARRAY_SIZE(l) * LOOKUPS);
+	assert_int_equal(ptf_stats(&f).inodes, 2);
+	pt_ops.forget(f.pt, node, 1);
+	assert_int_equal(ptf_stats(&f).inodes, 1);
+	ptf_stop(&f);
+}
+
 struct swapper {
 	pthread_t thread;
 	struct ptf *f;
@@ -250,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stress),
+		cmocka_unit_test(lookups_are_counted),
 		cmocka_unit_test(links_are_not_followed),
 	};
 

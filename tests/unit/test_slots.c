@@ -37,7 +37,8 @@ struct table {
 static void table_init(struct table *t, uint32_t count)
 {
 	assert_int_equal(arena_init(&t->a, "test", 1 << 20), 0);
-	assert_int_equal(slots_init(&t->s, &t->a, sizeof(struct record), count), 0);
+	assert_int_equal(
+		slots_init(&t->s, &t->a, sizeof(struct record), sizeof(struct record), count), 0);
 }
 
 static void table_done(struct table *t)
@@ -163,13 +164,36 @@ static void sizes(void **state)
 
 	(void)state;
 	assert_int_equal(arena_init(&a, "test", 4096), 0);
-	assert_int_equal(slots_init(&s, &a, 8, 4), -EINVAL);
-	assert_int_equal(slots_init(&s, &a, 20, 4), -EINVAL);
-	assert_int_equal(slots_init(&s, &a, 16, 1), -EINVAL);
-	assert_int_equal(slots_init(&s, &a, 16, 257), -ENOMEM);
-	assert_int_equal(slots_init(&s, &a, 16, 256), 0);
+	assert_int_equal(slots_init(&s, &a, 8, 8, 4), -EINVAL);
+	assert_int_equal(slots_init(&s, &a, 20, 20, 4), -EINVAL);
+	assert_int_equal(slots_init(&s, &a, 16, 16, 1), -EINVAL);
+	assert_int_equal(slots_init(&s, &a, 24, 8, 4), -EINVAL);
+	assert_int_equal(slots_init(&s, &a, 24, 32, 4), -EINVAL);
+	assert_int_equal(slots_init(&s, &a, 16, 16, 257), -ENOMEM);
+	assert_int_equal(slots_init(&s, &a, 16, 16, 256), 0);
 	slots_done(&s);
 	arena_done(&a);
+}
+
+/* The end of a record can be left to its owner, from one life to the next. */
+static void what_stays(void **state)
+{
+	struct table t;
+	struct record *r;
+
+	(void)state;
+	assert_int_equal(arena_init(&t.a, "test", 4096), 0);
+	assert_int_equal(slots_init(&t.s, &t.a, sizeof(*r), offsetof(struct record, alive), 3), 0);
+	r = make(&t);
+	assert_int_equal(r->alive, 0);
+	r->id = 5;
+	r->alive = 7;
+	assert_int_equal(slots_unref(r), 1);
+	slots_free(&t.s, r);
+	assert_ptr_equal(make(&t), r);
+	assert_int_equal(r->id, 0);
+	assert_int_equal(r->alive, 7);
+	table_done(&t);
 }
 
 /* After 2^32 lives a slot is retired: an id of its first life must not come back. */
@@ -314,6 +338,7 @@ int main(void)
 		cmocka_unit_test(hidden_until_published),
 		cmocka_unit_test(full),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(what_stays),
 		cmocka_unit_test(generations_do_not_wrap),
 		cmocka_unit_test(threads),
 	};
