@@ -8,7 +8,8 @@
  * same time of birth, where that counts (ident.c). Otherwise the handle is read by name and compared.
  * The two calls can see two different inodes if the host swaps the name between them; the record that
  * comes of it fits no inode, fails its proof when it is opened, and the guest looks the name up again.
- * So nothing need be opened to make a record.
+ * So nothing need be opened to make a record. A record that is found by identity alone, under the name it goes by, is found
+ * without the stripe's lock (inode_impl.h, inode_change()).
  *
  * Where there are no handles, or no name (O_TMPFILE), the descriptor itself is the identity: it is
  * opened first, stat'ed, and kept for the life of the record.
