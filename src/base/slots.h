@@ -24,7 +24,8 @@ struct slot {
  * struct slots - a table of records of one size.
  * @base:     the records, in an arena; slot 0 is never used.
  * @rec_size: bytes of a record, struct slot included; a multiple of 8, at least 16.
- * @clear:    bytes of it that are zero when it is allocated, struct slot aside; what is behind them stays.
+ * @clear:    bytes of it that are zeroed when it is allocated, but for struct slot; what is behind them
+ *            stays.
  * @count:    slots in all, slot 0 included.
  * @next:     first slot that was never used. Under @lock.
  * @free:     first freed slot; the number of the next one stands behind its struct slot. Under @lock.
@@ -52,7 +53,8 @@ int slots_init(struct slots *s, struct arena *a, uint32_t rec_size, uint32_t cle
 void slots_done(struct slots *s);
 
 /**
- * slots_alloc() - a record, zeroed as far as @clear says, with one reference, or NULL when the table is full. Any thread.
+ * slots_alloc() - a record with one reference, zeroed as far as @clear says, or NULL when the table is
+ * full. Any thread.
  *
  * slots_get() does not find it before slots_publish(): a guest can guess the id of a record that is
  * still being filled in.

@@ -18,7 +18,10 @@
 /* What is rarely called, and would make its callers set up for it if it were a part of them. */
 #define out_of_line __attribute__((noinline))
 
-/* Around reads of what may change meanwhile, where that is found out afterwards. ThreadSanitizer takes no notice of them. */
+/*
+ * Around reads of what may change meanwhile, where that is found out afterwards: ThreadSanitizer takes no notice
+ * of them.
+ */
 #if defined(__SANITIZE_THREAD__)
 #define UNORDERED_READS 1
 #elif defined(__has_feature)

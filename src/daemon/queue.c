@@ -20,8 +20,9 @@
  * thread leaves it the next time, then twice, then four times and so on; when something did, it does it
  * each time. So a queue that is idle, or busy at long intervals, is not looked at for long.
  *
- * Nobody waits for a FORGET, and a guest that removes many files sends one for each, on a queue that has nothing else.
- * Once they come in numbers, the thread asks to be kicked for a few of them together, and looks by itself after LATE_MS.
+ * Nobody waits for a FORGET, and a guest that removes many files sends one for each, on a queue that has
+ * nothing else. Once they come in numbers, the thread asks to be kicked for a few of them together, and looks
+ * by itself after LATE_MS.
  *
  * What may wait for a disk is tried here all the same, as it mostly need not, and goes to the pool when
  * the backend finds that it has to (request.no_wait); what mostly waits goes there at once.
@@ -30,9 +31,9 @@
  * its thread loses the queue to another one (queue_spare.c). So a thread asks whether it still is the
  * owner (@lost) when it comes back from the backend, before it touches anything of the queue.
  *
- * Requests of a batch are often about the same directory or open file. The backend may keep what one of them has found
- * for the next (request.keeps), until the thread tells it to let go: before it sleeps or gives way, and before a request
- * of another kind.
+ * Requests of a batch are often about the same directory or open file. The backend may keep what one of them
+ * has found for the next (request.keeps), until the thread tells it to let go: before it sleeps or gives way,
+ * and before a request of another kind.
  *
  * A request lives in the queue's slab (slab.c). It leaves the thread in four ways: to the pool, to the
  * control thread (INIT and DESTROY, with all queues held), because the backend answers later, or because
@@ -400,8 +401,8 @@ static bool look_again(struct queue *q, bool worked, int64_t *until)
 }
 
 /*
- * The thread is going to sleep: how many the driver may add before it kicks. @silent, @pushed: when the thread woke;
- * @late: so it was then.
+ * The thread is going to sleep: how many the driver may add before it kicks. @silent, @pushed: when the thread
+ * woke; @late: so it was then.
  */
 static uint16_t may_be_late(struct queue *q, uint64_t silent, uint64_t pushed, bool late)
 {

@@ -32,7 +32,8 @@
  * @batch_bytes: bytes answered since the last flush. Owner.
  * @pushed: requests that were given back, ever. Owner.
  * @silent: those of them without an answer (FORGET). Owner.
- * @late:   the thread sleeps, but not for long, as the driver does not kick for each. Owner, or the thread that sleeps.
+ * @late:   the thread sleeps, but not for long, as the driver does not kick for each. Owner, or the thread that
+ *          sleeps.
  * @slept_at: when it went to sleep after nothing else. Owner.
  * @skip, @skips: how often polling is still to be left out; how often it was after the last failure. Owner.
  * @op:     requests that were begun in the backend << 1 | one is there now. Changed by the owner, and by

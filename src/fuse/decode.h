@@ -25,9 +25,9 @@ enum row_flag {
 	ROW_XATTR_NAME = 1 << 5,  /* the name is an attribute's: any bytes but NUL */
 	ROW_NAME_UNUSED = 1 << 6, /* a name follows that means nothing (TMPFILE: Linux sends "/") */
 	ROW_ROOM_OPTIONAL = 1 << 7, /* runs without room for an answer, too (INTERRUPT) */
-	ROW_SIZE = 1 << 9,          /* changes or tells attributes: the window may have a say */
-	ROW_KEEPS = 1 << 10,  /* asks for the same inode or handle again and again: request.keeps */
 	ROW_GROWING = 1 << 8, /* the decoder wants what there is beyond the least arguments, too */
+	ROW_SIZE = 1 << 9,    /* changes or tells attributes: the window may have a say */
+	ROW_KEEPS = 1 << 10,  /* asks for the same inode or handle again and again: request.keeps */
 };
 
 /**

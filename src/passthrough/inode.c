@@ -19,9 +19,9 @@
  * one identity: inode numbers are used again, and the handle tells which is which. A record that is
  * being taken apart can still be in a chain; it has no references, so nobody gets it.
  *
- * What the guest knows by the name that it asks for is found without the lock (find_unlocked()): a stripe has a number that
- * changes before and after its chains or names do. The lookup is counted before that number is looked at again, so
- * that the record can have been the right one only if the count went to it. A count that went wrong is taken back.
+ * What the guest knows by the name that it asks for is found without the lock (find_unlocked()): a stripe has
+ * a number that changes before and after its chains or names do. The lookup is counted before that number is
+ * looked at again, so where it is the same, the count went to the right record. Else it is taken back.
  *
  * Names. A record remembers one name (parent and component) by which it can be opened again. LOOKUP,
  * LINK and RENAME set it, UNLINK and RMDIR take it away; without one the inode keeps its descriptor.

@@ -34,8 +34,8 @@
  * @flags:    INODE_*. Stripe's lock.
  * @birth:    ident_birth(), once it is settled; 0 before. Stripe's lock.
  * @nlookup:  lookups that the guest has not forgotten; as long as there are any, they hold one
- *            reference. Stays at UINT64_MAX once there. Leaves 0 and comes to 0 under the stripe's lock; 0 in
- *            a free slot.
+ *            reference. Stays at UINT64_MAX once there. Leaves 0 and comes to 0 under the stripe's
+ *            lock; 0 in a free slot.
  */
 struct inode {
 	struct slot slot;
@@ -187,8 +187,8 @@ struct inode_found {
  * inode_lookup() - the inode that stands at @at, counted as one lookup by the guest.
  * @ret_stx: its attributes; also written when this fails.
  *
- * One system call, and no lock, for an inode with an open descriptor, and for one that was looked up before and has a
- * settled birth (ident.h); two for others and for new ones; more on file systems without file handles.
+ * One system call, and no lock if it goes by that name, for an inode with an open descriptor, and for one
+ * that was looked up before and has a settled birth (ident.h); two for others and for new ones; more on file systems without file handles.
  * Returns 0 or -errno: -ENOMEM when the table is full, -ENFILE when no descriptor is free for an inode
  * that needs one.
  */

@@ -8,8 +8,8 @@
  * same time of birth, where that counts (ident.c). Otherwise the handle is read by name and compared.
  * The two calls can see two different inodes if the host swaps the name between them; the record that
  * comes of it fits no inode, fails its proof when it is opened, and the guest looks the name up again.
- * So nothing need be opened to make a record. A record that is found by identity alone, under the name it goes by, is found
- * without the stripe's lock (inode_impl.h, inode_change()).
+ * So nothing need be opened to make a record. One that is found by identity alone, under the name it goes by, is
+ * found without the stripe's lock (inode_impl.h, inode_change()).
  *
  * Where there are no handles, or no name (O_TMPFILE), the descriptor itself is the identity: it is
  * opened first, stat'ed, and kept for the life of the record.
@@ -275,10 +275,10 @@ static struct inode *chain_glance(struct inode_table *t, uint64_t hash, const st
 }
 
 /*
- * find_or_make() for what the guest knows by this very name, without the lock: see inode_change(). False: it may be so all
- * the same. @ret_surplus: an id of which one lookup too many was counted, or 0; to be taken back when the inode was
- * found otherwise, so that it is not forgotten in between. Whatever is read on the way, names and buckets lie in the
- * arena, and so does what is up to a name's length behind them.
+ * find_or_make() for what the guest knows by this very name, without the lock: see inode_change(). False: it may
+ * be known all the same. @ret_surplus: an id of which one lookup too many was counted, or as it was; to be taken
+ * back when the inode was found otherwise, so that it is not forgotten in between. Whatever is read on the way,
+ * names and buckets lie in the arena, and so does what is up to a name's length behind them.
  */
 static bool find_unlocked(struct inode_table *t, const struct inode_key *key,
 			  const struct inode_at *at, struct inode_found *ret, uint64_t *ret_surplus)

@@ -29,8 +29,9 @@ static inline struct inode *inode_in(const struct inode_table *t, uint32_t slot)
 /**
  * inode_change() - the chains of a stripe, or the name of a record of it, are going to change. Under its lock.
  *
- * Who reads them without the lock reads @seq first, and again afterwards: what was read between two times the same even
- * number was so. All else may be anything: a record's fields of different moments, those of another record, or none.
+ * Who reads them without the lock reads @seq first, and again afterwards: what was read between two times the
+ * same even number was so. All else may be anything: a record's fields of different moments, those of another
+ * record, or none.
  */
 static inline void inode_change(struct inode_stripe *s)
 {

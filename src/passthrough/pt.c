@@ -8,8 +8,8 @@
  * the operation, so that FORGET and RELEASE can come at any time. What READ, WRITE and LOOKUP ask for
  * over and over, one open file or one directory, the queue's thread keeps until another kind of request comes
  * or it sleeps (request.keeps): requests of one batch, and of several queues, then change no count that
- * they share. It keeps one at a time, so that a request that gets stuck holds on to nothing but its own. Names are resolved one component at
- * a time, relative to the directory's descriptor.
+ * they share. It keeps one at a time, so that a request that gets stuck holds on to nothing but its own.
+ * Names are resolved one component at a time, relative to the directory's descriptor.
  *
  * What O_PATH descriptors are not good for (chmod, setxattr, truncate, link, open) goes through their
  * names in /proc/self/fd, which is the working directory of each thread that runs requests: "37" is

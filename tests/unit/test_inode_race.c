@@ -4,11 +4,11 @@
  * Theory of operation
  *
  * The stress test has threads that look up, open, forget, rename, unlink and stat the same few names
- * with a cache of a few descriptors, while the host renames, too; every other one keeps what it has found for the next
- * request. Any answer is right there as long as
- * it is one of the expected errors; what counts is what remains: no inode and no descriptor. Another one counts
- * lookups of an inode by two names, each of which makes its record change its own. In the
- * last the host swaps a directory and a link as fast as it can, and the guest must not get out.
+ * with a cache of a few descriptors, while the host renames, too; every other one keeps what it has found
+ * for the next request. Any answer is right there as long as it is one of the expected errors; what counts
+ * is what remains: no inode and no descriptor. Another test counts lookups of an inode by two names, each of
+ * which makes its record change its own. In the last the host swaps a directory and a link as fast as it
+ * can, and the guest must not get out.
  */
 #include <pthread.h>
 
