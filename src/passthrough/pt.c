@@ -221,7 +221,7 @@ int pt_node_use(const struct request *req, uint64_t nodeid, struct pt_node *ret)
 
 void pt_node_put(struct pt_node *node)
 {
-	if (node->kept || !node->ino)
+	if (!node->ino || node->kept)
 		return;
 	fdcache_unpin(&node->pt->inodes.fds, &node->pin);
 	inode_put(&node->pt->inodes, node->ino);

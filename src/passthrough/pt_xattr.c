@@ -96,7 +96,7 @@ static int target_get(struct request *req, uint64_t nodeid, const char *name, st
 	struct pt *pt = req_backend(req);
 	int r;
 
-	ret->node.ino = NULL;
+	ret->node = (struct pt_node){0};
 	if (!pt->conf.xattr)
 		return -ENOSYS;
 	r = name ? host_name(pt, name, ret->name) : 0;
