@@ -234,11 +234,12 @@ static void run_here(struct queue *q, struct queue_req *r)
 
 	bool again;
 
+	req->no_wait = pool;
+	op_begin(q, r);
+	/* What goes may be the last of a file, and take its time: from here on the queue can go on without us. */
 	if (!req->keeps)
 		rest(req->se);
 	me.keeps = req->keeps;
-	req->no_wait = pool;
-	op_begin(q, r);
 	again = !fuse_dispatch(req);
 	/* Answered, and perhaps not ours any more. */
 	if (likely(!me.r))
