@@ -415,7 +415,8 @@ static uint16_t may_be_late(struct queue *q, uint64_t silent, uint64_t pushed, b
 	if (likely(n == 0 || n != q->pushed - pushed) || !vq->conf.event_idx)
 		return 0;
 	now = q->slept_at = now_ns();
-	if (late ? n < 2 : now - before > LATE_MS * 500000ll)
+	/* One alone is to be the second within a short time, and not what a sleep of LATE_MS has brought. */
+	if (n < 2 && (late || now - before > LATE_MS * 500000ll))
 		return 0;
 	q->late = true;
 	return (uint16_t)MIN(LATE_MAX, vq->conf.size / 2u);

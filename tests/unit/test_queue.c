@@ -551,29 +551,42 @@ static void keeps_for_the_next(void **state)
 	bench_free(b);
 }
 
-/* Many forgets take few kicks, though none is left lying; another request is served as ever. */
+/* Whether the device wants to be kicked not for the next chain, but for the one that comes 16 later. */
+static bool waits_for_more(const struct vuf_ring *r)
+{
+	uint16_t size = r->conf.size, to = (uint16_t)(r->used_pos + 16);
+
+	if (r->conf.packed)
+		return (__atomic_load_n(&r->device->off_wrap, __ATOMIC_RELAXED) & 0x7fff) ==
+		       to % size;
+	return __atomic_load_n((uint16_t *)(void *)&r->used->ring[size], __ATOMIC_RELAXED) == to;
+}
+
+/* Where forgets come in numbers they are kicked for together, and none is left lying; others are served as ever. */
 static void forgets_in_numbers(void **state)
 {
-	enum { ROUNDS = 50 };
-
 	(void)state;
 	for (unsigned int k = 0; k < 4; k++) {
 		struct bench *b = bench_of((struct kind){
 			.drain_ms = DRAIN_LONG, .packed = k % 2, .no_event_idx = k / 2});
 		struct vuf_ring *ring = &b->v->ring[0];
-		uint64_t kicks = ring->kicks;
+		unsigned int rounds = 0;
 		struct vuf_req *q[16];
+		bool seen = false;
 
-		for (unsigned int n = 0; n < ROUNDS; n++) {
+		/* Soon, but for how long the thread sleeps so depends on how busy the machine is. */
+		while (!seen && rounds++ < (k < 2 ? 5000 : 20)) {
 			for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
 				q[i] = submit_forget(b, 0);
 			for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
 				finish(b, 0, q[i]);
+			for (unsigned int i = 0; k < 2 && !seen && i < 100; i++) {
+				seen = waits_for_more(ring);
+				sched_yield();
+			}
 		}
-		if (!(k / 2))
-			assert_in_range(ring->kicks - kicks, 1, ROUNDS / 2);
-		assert_int_equal(atomic_load(&b->be.forgets), ROUNDS * ARRAY_SIZE(q));
-		call(b, 0, FUSE_GETATTR, 3);
+		assert_int_equal(seen, k < 2);
+		/* With or without a kick. */
 		forget(b, 0);
 		call(b, 0, FUSE_GETATTR, 3);
 		bench_free(b);
