@@ -446,7 +446,6 @@ static bool serve(struct queue *q)
 				vq_kicks_off(vq);
 			kicks_off = true;
 			end = batch(q);
-			rest(q->qs->conf.se);
 			if (unlikely(end == BATCH_LOST))
 				return false;
 		}
@@ -536,6 +535,7 @@ void queue_serve(struct queue *q, bool busy)
 		if (q->rewatch)
 			watch(q);
 		again = serve(q);
+		rest(q->qs->conf.se);
 		if (me.lost)
 			break;
 		leave(q);
