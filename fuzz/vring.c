@@ -412,7 +412,7 @@ static void step(struct feed *f)
 		vq_flush(&vq);
 		break;
 	case 13:
-		vq_kicks_on(&vq, 0);
+		vq_kicks_on(&vq, feed_below(f, MIN(vq.conf.size / 2u + 1, 256)));
 		break;
 	case 14:
 		vq_kicks_off(&vq);
