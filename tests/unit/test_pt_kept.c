@@ -26,6 +26,14 @@ static void start(struct ptf *f)
 	f->req.keeps = true;
 }
 
+/* With a file of four bytes; its nodeid. */
+static uint64_t start_with_file(struct ptf *f)
+{
+	start(f);
+	ptf_host_file(f, "a", "text");
+	return ptf_node(f, FUSE_ROOT_ID, "a");
+}
+
 /* Between READs and WRITEs of one file its handle is not given back. */
 static void a_handle(void **state)
 {
@@ -34,9 +42,7 @@ static void a_handle(void **state)
 	struct ptf f;
 
 	(void)state;
-	start(&f);
-	ptf_host_file(&f, "a", "text");
-	a = ptf_node(&f, FUSE_ROOT_ID, "a");
+	a = start_with_file(&f);
 	assert_int_equal(ptf_open(&f, a, O_RDWR, &fh), 0);
 	assert_int_equal(ptf_open(&f, a, O_RDWR, &other), 0);
 	for (int i = 0; i < 3; i++) {
@@ -64,9 +70,7 @@ static void released(void **state)
 	struct ptf f;
 
 	(void)state;
-	start(&f);
-	ptf_host_file(&f, "a", "text");
-	a = ptf_node(&f, FUSE_ROOT_ID, "a");
+	a = start_with_file(&f);
 	assert_int_equal(ptf_open(&f, a, O_RDONLY, &fh), 0);
 	assert_int_equal(ptf_read(&f, a, fh, 0, buf, sizeof(buf)), 4);
 	assert_int_equal(ptf_release(&f, a, fh), 0);
