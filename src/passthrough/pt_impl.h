@@ -80,7 +80,7 @@ struct pt_file {
 int pt_file_get(struct pt *pt, uint64_t fh, uint64_t nodeid, enum handle_kind kind,
 		struct pt_file *ret);
 
-/** pt_file_use() - the same for the request that runs, as pt_node_use(). */
+/** pt_file_use() - the same of a file, for the request that runs: as pt_node_use(). */
 int pt_file_use(const struct request *req, uint64_t fh, uint64_t nodeid, struct pt_file *ret);
 
 /** pt_file_put() - accepts one that holds nothing. */
