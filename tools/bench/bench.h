@@ -210,7 +210,7 @@ struct work;
  * @step, @at, @file, @fh, @node, @seq: the workload's.
  * @unmeasured: its latency is not wanted.
  * @seen:     the workload's: a bit for each file of a listing.
- * @t0:       when it was sent first.
+ * @t0:       when it was sent first; 0 = it has not been.
  */
 struct slot {
 	uint8_t *in;

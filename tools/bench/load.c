@@ -208,6 +208,9 @@ static int submit(struct load *l, struct slot *s)
 
 	/* What was there before must not look like an answer. */
 	memset(s->out, 0xff, sizeof(struct fuse_out_header));
+	/* From here on it is the daemon's time: neither verifying the last reply is, nor preparing this request. */
+	if (l->hist && !s->t0)
+		s->t0 = bench_now();
 	r = vuf_ring_add(s->ring, s->seg, s->nseg, s);
 	if (r < 0)
 		load_fail(l, "a request does not fit the ring: %s", strerror(-r));
@@ -340,10 +343,10 @@ static int take(struct load *l, struct slot *s, uint64_t now)
 	if (n < 0)
 		return n;
 	l->ops += (unsigned int)n;
-	if (rest && l->hist && !s->unmeasured) {
+	if (rest && l->hist && !s->unmeasured)
 		hist_add(l->hist, now - s->t0);
-		s->t0 = now;
-	}
+	if (rest)
+		s->t0 = 0;
 	if (rest && now >= l->deadline)
 		return 0;
 	return issue(l, s);
@@ -401,13 +404,12 @@ static int reap(struct load *l)
 
 int load_run(struct load *l)
 {
-	uint64_t now = bench_now();
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < rings_of(l); i++)
 		vuf_ring_disarm(&l->arm->v->ring[i]);
 	for (unsigned int i = 0; r == 0 && i < l->nslots; i++) {
-		l->slot[i].t0 = now;
+		l->slot[i].t0 = 0;
 		r = issue(l, &l->slot[i]);
 	}
 	while (r >= 0 && out_all(l)) {
