@@ -35,6 +35,7 @@
 
 #include "fd.h"
 #include "guard.h"
+#include "jail.h"
 #include "lifecycle.h"
 #include "listener.h"
 #include "log.h"
@@ -42,6 +43,7 @@
 #include "pool.h"
 #include "pt.h"
 #include "queue.h"
+#include "resident.h"
 #include "session.h"
 #include "util.h"
 #include "vu_dev.h"
@@ -515,6 +517,9 @@ static int serve_all(struct life *life, const struct options *o)
 	int conn = -1, r;
 
 	log_info("Waiting for vhost-user socket connection...");
+	/* Without a sandbox it may run in a debugger, which has its breakpoints in the code. */
+	if (o->sandbox != JAIL_NONE)
+		resident_trim();
 	for (;;) {
 		r = accept_one(life, &conn);
 		if (r <= 0)

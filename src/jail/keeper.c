@@ -27,6 +27,7 @@
 #include "fd.h"
 #include "keeper.h"
 #include "log.h"
+#include "resident.h"
 #include "syscalls.h"
 #include "userns.h"
 
@@ -52,7 +53,7 @@ static void tell_end(int sig)
  * Wait for the service, passing on what we are told meanwhile. Returns its exit status.
  * seccomp[keeper]: wait4, rt_sigtimedwait, kill, exit_group, restart_syscall, rt_sigreturn
  * seccomp[keeper]: write, poll, sendmsg, clock_gettime, close, futex, munmap
- * seccomp[keeper]: mmap 2&PROT_EXEC==0
+ * seccomp[keeper]: mmap 2&PROT_EXEC==0, madvise 2==MADV_DONTNEED
  */
 static int keep(pid_t child)
 {
@@ -63,6 +64,8 @@ static int keep(pid_t child)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	/* Hardly any of it is used from here on. */
+	resident_trim();
 	for (;;) {
 		int status, sig;
 

@@ -29,6 +29,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -65,9 +66,13 @@ int ident_mounts_init(struct ident_mounts *m, struct arena *a)
 	if (!mounts)
 		return -ENOMEM;
 	*m = (struct ident_mounts){.mounts = mounts, .used = 1};
-	m->fds = calloc(IDENT_MOUNTS, sizeof(*m->fds));
-	if (!m->fds)
+	/* Of so many, pages that are not used should cost nothing. */
+	m->fds = mmap(NULL, sizeof(*m->fds) * IDENT_MOUNTS, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m->fds == MAP_FAILED) {
+		m->fds = NULL;
 		return -ENOMEM;
+	}
 	return -pthread_mutex_init(&m->lock, NULL);
 }
 
@@ -78,7 +83,7 @@ void ident_mounts_done(struct ident_mounts *m)
 	for (uint32_t i = 1; i < m->used; i++)
 		if (ident_mount_fd(m, (uint16_t)i) >= 0)
 			close(ident_mount_fd(m, (uint16_t)i));
-	free(m->fds);
+	munmap(m->fds, sizeof(*m->fds) * IDENT_MOUNTS);
 	pthread_mutex_destroy(&m->lock);
 	m->mounts = NULL;
 	m->fds = NULL;
