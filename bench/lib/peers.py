@@ -41,6 +41,7 @@ class Daemon:
         self.socket = f"{folder}/{name}.sock"
         self.log = open(f"{folder}/{name}.log", "w", encoding="utf-8")
         self.argv = [a.replace("SOCKET", self.socket) for a in argv]
+        self.begun = time.perf_counter_ns()
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         start_new_session=True,
                                         preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None)
@@ -106,6 +107,7 @@ class Runner:
             "rust": rust,
             "rust-handles": rust + ["--inode-file-handles=prefer"],
             "c": old,
+            "floor": [opts.floor, "--socket-path", "SOCKET"],
         }
         self.running = []
         self.cpus = os.sched_getaffinity(0)
@@ -151,7 +153,8 @@ class Runner:
 
     def latency(self):
         self.bench("latency", ["ours", "rust", "c", "ours-poll", "ours-default"],
-                   ["-w", "read-4k,getattr", "-d", "1", "-c", "two"] + self.slices())
+                   ["-w", "read-4k,getattr", "-d", "1", "-c", "two"] + self.slices(),
+                   others=("native", "null", "null-poll"))
 
     def throughput(self):
         works = "read-1m" if self.o.quick else "read-1m,write-1m,read-64k"
@@ -174,11 +177,10 @@ class Runner:
 
     def start_stage(self):
         """Start to listening, and what is resident then; interleaved."""
-        names = ["ours", "ours-default", "rust", "c"]
+        names = ["ours", "ours-default", "rust", "c", "floor"]
         rows = []
         for rnd in range(3 * self.o.rounds):
             for name in names if rnd % 2 == 0 else reversed(names):
-                begin = time.perf_counter_ns()
                 d = self.start(name)
                 while True:
                     s = socket.socket(socket.AF_UNIX)
@@ -190,8 +192,8 @@ class Runner:
                         if d.process.poll() is not None:
                             d.wait()
                         # The daemon may need this CPU.
-                        time.sleep(0.0001)
-                ns = time.perf_counter_ns() - begin
+                        time.sleep(0.00002)
+                ns = time.perf_counter_ns() - d.begun
                 time.sleep(0.1)
                 rss = pss = 0
                 for pid in d.pids():
@@ -283,7 +285,7 @@ def write_facts(folder, f):
 
 def main():
     p = argparse.ArgumentParser()
-    for name in ("ours", "rust", "c", "bench", "out", "share", "work", "stages"):
+    for name in ("ours", "rust", "c", "floor", "bench", "out", "share", "work", "stages"):
         p.add_argument("--" + name, default="")
     p.add_argument("--rounds", type=int)
     p.add_argument("--time", type=int)

@@ -53,8 +53,9 @@ int arm_parse(struct arm *a, const char *text)
 	memset(a, 0, sizeof(*a));
 	if (!copy)
 		return -ENOMEM;
-	if (!strcmp(text, "native") || !strcmp(text, "null")) {
+	if (!strcmp(text, "native") || !strcmp(text, "null") || !strcmp(text, "null-poll")) {
 		a->kind = text[1] == 'a' ? ARM_NATIVE : ARM_NULL;
+		a->poll = !strcmp(text, "null-poll");
 		a->name = copy;
 		return 0;
 	}
@@ -134,7 +135,7 @@ static int bring_up(struct arm *a, int sock)
 	if (r < 0)
 		return r;
 	if (a->kind == ARM_NULL)
-		return echo_start(a->v, &a->echo);
+		return echo_start(a->v, a->poll, &a->echo);
 	vuf_attach(a->v, sock);
 	r = vuf_bring_up(a->v);
 	if (r == 0)

@@ -118,6 +118,7 @@ struct ids {
  * @v:       the connection, with @queues request queues; NULL for the native loop.
  * @init:    the daemon's answer to INIT.
  * @requests: answered in all, measured or not.
+ * @poll:    the null arm's thread does not sleep.
  * @echo:    of the null arm.
  * @root:    node of the folder FILES_NAME; @data, @out, @made: of files and the folder in it.
  * @data_fh, @out_fh: open files.
@@ -126,6 +127,7 @@ struct ids {
 struct arm {
 	char *name;
 	enum arm_kind kind;
+	bool poll;
 	char *socket;
 	pid_t pid;
 	struct vuf *v;
@@ -142,7 +144,7 @@ struct arm {
 	struct ids ids[DIRS];
 };
 
-/** arm_parse() - "native", "null", or "[NAME=]SOCKET[,pid=PID]". 0 or -EINVAL. */
+/** arm_parse() - "native", "null", "null-poll", or "[NAME=]SOCKET[,pid=PID]". 0 or -EINVAL. */
 int arm_parse(struct arm *a, const char *text);
 
 /** arm_open() - connect, start the rings, INIT. Says what is wrong on stderr. 0 or -errno. */
@@ -181,8 +183,11 @@ struct usage arm_usage(const struct arm *a);
 
 /* ---- echo.c: a ring that answers ---- */
 
-/** echo_start() - serve the rings of @v with a thread of this process. 0 or -errno. */
-int echo_start(struct vuf *v, struct echo **ret);
+/**
+ * echo_start() - serve the rings of @v with a thread of this process. 0 or -errno.
+ * @poll: it looks at them without a pause, instead of sleeping.
+ */
+int echo_start(struct vuf *v, bool poll, struct echo **ret);
 
 void echo_stop(struct echo *e);
 

@@ -5,9 +5,10 @@
  *
  * One thread is the device of all rings of a front-end in the same process. It takes chains with the
  * project's own virtqueue, reads the header of the request, answers with a header whose length is all
- * the room there is, and touches no payload. It sleeps in poll(2) on the kicks.
+ * the room there is, and touches no payload. It sleeps in poll(2) on the kicks, or looks at the rings
+ * without a pause.
  *
- * Threads: the thread owns everything but @stop_fd until it has ended.
+ * Threads: the thread owns everything but @stop_fd and @stop until it has ended.
  */
 #include <errno.h>
 #include <linux/fuse.h>
@@ -31,6 +32,7 @@ struct echo {
 	struct iovec *iov;
 	pthread_t thread;
 	int stop_fd;
+	_Atomic bool stop;
 	_Atomic pid_t tid;
 };
 
@@ -50,19 +52,38 @@ static void answer(struct vq *vq, const struct vq_chain *c, const struct gmem *g
 	vq_push(vq, c, out.len, gm);
 }
 
-static void serve(struct echo *e, unsigned int i)
+static void batch(struct echo *e, unsigned int i)
 {
 	struct vq *vq = &e->vq[i];
+	struct vq_chain c = {.iov = e->iov, .max = VQ_CHAIN_IOV(BENCH_RING)};
 
+	for (unsigned int n = 0; n < 64 && vq_pop(vq, &c) == 1; n++)
+		answer(vq, &c, e->gm);
+	if (vq_flush(vq))
+		fd_signal(e->v->ring[i].call_fd);
+}
+
+static void serve(struct echo *e, unsigned int i)
+{
 	do {
-		struct vq_chain c = {.iov = e->iov, .max = VQ_CHAIN_IOV(BENCH_RING)};
+		vq_kicks_off(&e->vq[i]);
+		batch(e, i);
+	} while (vq_kicks_on(&e->vq[i], 0));
+}
 
-		vq_kicks_off(vq);
-		for (unsigned int n = 0; n < 64 && vq_pop(vq, &c) == 1; n++)
-			answer(vq, &c, e->gm);
-		if (vq_flush(vq))
-			fd_signal(e->v->ring[i].call_fd);
-	} while (vq_kicks_on(vq, 0));
+static void *polling_main(void *arg)
+{
+	struct echo *e = arg;
+
+	e->tid = gettid();
+	for (unsigned int i = 0; i < e->v->nrings; i++)
+		vq_kicks_off(&e->vq[i]);
+	while (!e->stop) {
+		for (unsigned int i = 0; i < e->v->nrings; i++)
+			batch(e, i);
+		cpu_relax();
+	}
+	return NULL;
 }
 
 static void *echo_main(void *arg)
@@ -125,7 +146,7 @@ static int map_memory(struct echo *e)
 	return 0;
 }
 
-int echo_start(struct vuf *v, struct echo **ret)
+int echo_start(struct vuf *v, bool poll, struct echo **ret)
 {
 	struct echo *e = calloc(1, sizeof(*e));
 	int r = -ENOMEM;
@@ -142,7 +163,7 @@ int echo_start(struct vuf *v, struct echo **ret)
 	for (unsigned int i = 0; r == 0 && i < v->nrings; i++)
 		r = start_ring(e, i);
 	if (r == 0)
-		r = -pthread_create(&e->thread, NULL, echo_main, e);
+		r = -pthread_create(&e->thread, NULL, poll ? polling_main : echo_main, e);
 	/* Without its thread there is nothing to stop. */
 	if (r == 0)
 		while (!e->tid)
@@ -155,6 +176,7 @@ void echo_stop(struct echo *e)
 	if (!e)
 		return;
 	if (e->tid) {
+		e->stop = true;
 		fd_signal(e->stop_fd);
 		pthread_join(e->thread, NULL);
 	}
