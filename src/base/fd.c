@@ -125,6 +125,19 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int flags)
 	return n < 0 ? -errno : n;
 }
 
+/* seccomp: fcntl 1==F_DUPFD_CLOEXEC, close */
+void fd_reserve(int fd, int n)
+{
+	for (; n > 0; n /= 2) {
+		int last = fcntl(fd, F_DUPFD_CLOEXEC, n - 1);
+
+		if (last >= 0) {
+			close(last);
+			return;
+		}
+	}
+}
+
 /* seccomp: write */
 void fd_signal(int evfd)
 {

@@ -32,6 +32,16 @@ static inline int fd_steal(int *fd)
 void fd_close_others(int keep);
 
 /**
+ * fd_reserve() - have the kernel's table of descriptors hold @n, or as many as the limit lets it.
+ * @fd: any that is open; stays as it is.
+ *
+ * It grows by doubling, and once there are other threads each time waits for an RCU grace period, some ten
+ * milliseconds, in whatever call wanted the descriptor (fs/file.c, expand_fdtable()). Before the first thread, this
+ * costs a few microseconds, and 8 bytes of the kernel's memory for each.
+ */
+void fd_reserve(int fd, int n);
+
+/**
  * fd_signal() - add one to an eventfd. Any thread.
  *
  * A full counter is no error, but would block: set what a peer passes non-blocking first.

@@ -63,6 +63,8 @@
 
 #define MAP_THREADS 4 /* that wait for the front-end, which does one thing at a time */
 
+#define FDS_AT_ONCE 4096 /* descriptors that no request has to wait for: 32 KiB of the kernel's memory */
+
 #define REQUEST_QUEUES 1 /* in the configuration space; front-ends mostly say it themselves */
 
 /**
@@ -548,6 +550,8 @@ int lifecycle_serve(const struct options *o, struct listener *l, struct pt *pt)
 		life.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = life.stop_fd < 0 ? -errno : 0;
 	}
+	if (r == 0)
+		fd_reserve(life.stop_fd, FDS_AT_ONCE);
 	if (r == 0)
 		r = timer_create(CLOCK_MONOTONIC, &ev, &life.timer) < 0 ? -errno : 0;
 	if (r == 0)

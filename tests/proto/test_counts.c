@@ -76,14 +76,15 @@ static void send(struct batch *b, unsigned int n, make_fn make, const void *arg,
 }
 
 /*
- * Whether a thread was started, ended, or took a queue over while that was counted, or the watcher was woken. Of the
- * two threads of a queue that was taken over both go to sleep.
+ * Whether a thread was started, ended, or took a queue over while that was counted, or the watcher was woken, or two
+ * threads met at a lock. Of the two threads of a queue that was taken over both go to sleep.
  */
 static bool disturbed(const struct sc *sc)
 {
 	return sc_count(sc, SYS_prctl) || sc_count(sc, SYS_clone) || sc_count(sc, SYS_clone3) ||
 	       sc_count(sc, SYS_madvise) || sc_count(sc, SYS_exit) || sc_count(sc, SYS_tgkill) ||
-	       sc_count(sc, SYS_timer_create) || sc_count(sc, SYS_epoll_wait) > 1;
+	       sc_count(sc, SYS_timer_create) || sc_count(sc, SYS_futex) ||
+	       sc_count(sc, SYS_epoll_wait) > 1;
 }
 
 /* Whether what was counted in one batch is @need and no more. */

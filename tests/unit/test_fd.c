@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -103,6 +104,40 @@ static void eventfds(void **state)
 	fd_signal(ev);
 	assert_int_equal(read(ev, &v, sizeof(v)), 8);
 	assert_int_equal(v, UINT64_MAX - 1);
+}
+
+/* Descriptors that the kernel's table has room for. */
+static int table_size(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "FDSize: %d", &n) == 1)
+			break;
+	fclose(f);
+	return n;
+}
+
+static void reserved(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old, few;
+
+	assert_true(table_size() < 1024);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	few.rlim_cur = 1000;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	fd_reserve(f->sock[0], 2048);
+	assert_in_range(table_size(), 512, 1024);
+	few.rlim_cur = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	fd_reserve(f->sock[0], 2048);
+	assert_true(table_size() >= 2048);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
 static void message_with_fds(void **state)
@@ -255,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(scoped, setup, teardown),
 		cmocka_unit_test_setup_teardown(eventfds, setup, teardown),
+		cmocka_unit_test_setup_teardown(reserved, setup, teardown),
 		cmocka_unit_test_setup_teardown(message_with_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(fds_add_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_fds, setup, teardown),
