@@ -33,7 +33,8 @@
  *
  * Requests of a batch are often about the same directory or open file. The backend may keep what one of them
  * has found for the next (request.keeps), until the thread tells it to let go: before it sleeps or gives way,
- * and before a request of another kind.
+ * and before a request of another kind. What goes may be the last of a file and take its time, so the queue can be
+ * taken over then as well.
  *
  * A request lives in the queue's slab (slab.c). It leaves the thread in four ways: to the pool, to the
  * control thread (INIT and DESTROY, with all queues held), because the backend answers later, or because
@@ -85,6 +86,8 @@ static _Thread_local struct {
 	bool keeps;
 } me;
 
+static struct queue_req no_request; /* me.r of a thread that is in the backend without one */
+
 /* ---- requests ---- */
 
 void queue_go_away(struct queue *q, struct queue_req *r)
@@ -118,10 +121,11 @@ static void push(struct queue *q, struct queue_req *r)
 	slab_put(r);
 }
 
-/* Into the backend with a request, by the owner. */
+/* Into the backend with a request, or with none (NULL), by the owner. */
 static void op_begin(struct queue *q, struct queue_req *r)
 {
-	q->current = me.r = r;
+	q->current = r;
+	me.r = r ? r : &no_request;
 	me.op = atomic_load_explicit(&q->op, memory_order_relaxed) + 3;
 	atomic_store_explicit(&q->op, me.op, memory_order_release);
 }
@@ -224,6 +228,20 @@ static void rest(const struct session *se)
 	me.keeps = false;
 	if (se->ops->rest)
 		se->ops->rest(se->be);
+}
+
+/* The same between two requests: what goes may be the last of a file here, too. */
+static void rest_alone(struct queue *q)
+{
+	const struct session *se = q->qs->conf.se;
+
+	if (!me.keeps || me.lost) {
+		rest(se);
+		return;
+	}
+	op_begin(q, NULL);
+	rest(se);
+	op_end(q);
 }
 
 /* On this thread, as long as it need not wait. */
@@ -535,7 +553,7 @@ void queue_serve(struct queue *q, bool busy)
 		if (q->rewatch)
 			watch(q);
 		again = serve(q);
-		rest(q->qs->conf.se);
+		rest_alone(q);
 		if (me.lost)
 			break;
 		leave(q);

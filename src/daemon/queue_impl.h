@@ -38,7 +38,7 @@
  * @skip, @skips: how often polling is still to be left out; how often it was after the last failure. Owner.
  * @op:     requests that were begun in the backend << 1 | one is there now. Changed by the owner, and by
  *          the one that becomes the owner.
- * @current: the one that is. Owner.
+ * @current: the one that is; NULL: what was kept is let go of. Owner.
  * @seen:   @op at the watcher's last look, or with the first request after the timer was armed.
  * @timer:  wakes the watcher, if @have_timer; it will if @armed. Owner.
  * @arms, @arms_since: how often it was armed since when, in ns. Owner.

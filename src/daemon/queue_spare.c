@@ -40,6 +40,15 @@
 #define ARMS_MAX     8u
 #define SPARE_SIGNAL (SIGRTMAX - 1)
 
+/* A request is away from now on, though it may be answered already. */
+static void leave_behind(struct queue *q, struct queue_req *r)
+{
+	r->kept = true;
+	queue_go_away(q, r);
+	if (!r->interruptible)
+		session_pending_add(q->qs->conf.se, &r->req);
+}
+
 /* On a spare thread. */
 /* seccomp: prctl 0==PR_SET_NAME */
 static void inherit(struct pool_task *task)
@@ -52,17 +61,14 @@ static void inherit(struct pool_task *task)
 	if (mine) {
 		struct queue_req *r = q->current;
 
-		/* It is away from now on, though it may be answered already. */
-		r->kept = true;
-		queue_go_away(q, r);
-		if (!r->interruptible)
-			session_pending_add(q->qs->conf.se, &r->req);
+		log_debug("queue %u: %s takes long: another thread takes over", q->index,
+			  r ? fuse_opcode_name(r->req.hdr.opcode) : "letting go");
+		if (r)
+			leave_behind(q, r);
 	}
 	atomic_store_explicit(&q->heir_out, false, memory_order_release);
 	if (!mine)
 		return;
-	log_debug("queue %u: %s takes long: another thread takes over", q->index,
-		  fuse_opcode_name(q->current->req.hdr.opcode));
 	prctl(PR_SET_NAME, "virtiofsd-queue");
 	queue_serve(q, true);
 	prctl(PR_SET_NAME, "virtiofsd-pool");

@@ -56,6 +56,7 @@ struct backend {
 	_Atomic int keepers;       /* threads that keep something for their next request… */
 	_Atomic unsigned int kept; /* …and found it there */
 	_Atomic bool hoarded; /* one has kept it for too long, or where nothing is to be kept */
+	_Atomic bool clings;  /* the next one to let go waits at the gate */
 };
 
 static _Thread_local bool keeping;
@@ -115,6 +116,13 @@ static void nothing_kept(struct backend *be)
 		atomic_store(&be->hoarded, true);
 }
 
+static void stand_at_gate(struct backend *be)
+{
+	sem_post(&be->at_gate);
+	while (sem_wait(&be->gate) < 0)
+		;
+}
+
 static void be_rest(void *p)
 {
 	struct backend *be = p;
@@ -122,6 +130,8 @@ static void be_rest(void *p)
 	if (keeping)
 		atomic_fetch_sub(&be->keepers, 1);
 	keeping = false;
+	if (atomic_exchange(&be->clings, false))
+		stand_at_gate(be);
 }
 
 /* Every third one would have to wait. */
@@ -150,13 +160,6 @@ static void be_forget(void *p, uint64_t nodeid, uint64_t nlookup)
 	(void)nodeid;
 	shared(be);
 	atomic_fetch_add(&be->forgets, (unsigned int)nlookup);
-}
-
-static void stand_at_gate(struct backend *be)
-{
-	sem_post(&be->at_gate);
-	while (sem_wait(&be->gate) < 0)
-		;
 }
 
 static int be_getattr(struct request *req, uint64_t nodeid, const uint64_t *fh,
@@ -715,6 +718,24 @@ static void stuck_on_its_thread(void **state)
 	bench_free(b);
 }
 
+/* Nor does one that waits when it lets go of what it has kept. */
+static void stuck_after_the_last(void **state)
+{
+	struct bench *b = bench_of((struct kind){.spares = 3, .drain_ms = DRAIN_LONG});
+
+	(void)state;
+	for (unsigned int n = 0; n < 4; n++) {
+		atomic_store(&b->be.clings, true);
+		call(b, 1, FUSE_READ, 3);
+		sem_wait(&b->be.at_gate);
+		call(b, 1, FUSE_GETATTR, 3);
+		call(b, 1, FUSE_FSYNC, 3);
+		sem_post(&b->be.gate);
+		call(b, 1, FUSE_GETATTR, 3);
+	}
+	bench_free(b);
+}
+
 /* Requests that end just when another thread takes over, and rings that stop then. */
 static void takes_over_at_any_time(void **state)
 {
@@ -890,6 +911,7 @@ int main(void)
 		cmocka_unit_test(polls),
 		cmocka_unit_test(stalled_in_pool),
 		cmocka_unit_test(stuck_on_its_thread),
+		cmocka_unit_test(stuck_after_the_last),
 		cmocka_unit_test(takes_over_at_any_time),
 		cmocka_unit_test(stop_waits),
 		cmocka_unit_test(stop_gives_up),
