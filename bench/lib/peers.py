@@ -176,7 +176,11 @@ class Runner:
             self.bench(f"inodes-{n}", ["ours-default", "rust-handles", "rust", "c"], ["-i", str(n)], others=())
 
     def start_stage(self):
-        """Start to listening, and what is resident then; interleaved."""
+        """Start to listening, and what is resident then; interleaved.
+
+        The daemon goes on with its sandbox at once, in two processes: the clock is read by one that need not wait for a CPU.
+        """
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
         names = ["ours", "ours-default", "rust", "c", "floor"]
         rows = []
         for rnd in range(3 * self.o.rounds):
@@ -204,6 +208,7 @@ class Runner:
                 rows.append({"round": rnd, "arm": name, "ns": ns, "rss": rss, "pss": pss, "processes": len(d.pids())})
                 s.close()
                 self.end()
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         with open(f"{self.o.out}/start.json", "w", encoding="utf-8") as f:
             json.dump({"results": rows}, f, indent=1)
 
@@ -242,9 +247,10 @@ class Runner:
         for work in CALLS[:2] if self.o.quick else CALLS:
             for name in ("ours", "rust", "c"):
                 say(f"counting system calls: {work}, {name}")
-                few, n0, _ = self.counted(name, work, 40)
+                # By then each file has been used once.
+                few, n0, _ = self.counted(name, work, 400)
                 # A busy machine may take long for one batch of a megabyte each.
-                for ms in (400, 1600, 6400, 25600):
+                for ms in (1600, 6400, 25600):
                     many, n1, units = self.counted(name, work, ms)
                     if n1 - n0 >= 1000:
                         break
