@@ -63,8 +63,7 @@
 
 #define MAP_THREADS 4 /* that wait for the front-end, which does one thing at a time */
 
-#define FDS_AT_ONCE \
-	4096 /* descriptors that no request has to wait for: 32 KiB of the kernel's memory */
+#define FDS_AT_ONCE 4096 /* descriptors that no request waits for: 32 KiB in the kernel */
 
 #define REQUEST_QUEUES 1 /* in the configuration space; front-ends mostly say it themselves */
 
