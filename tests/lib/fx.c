@@ -429,6 +429,25 @@ uint64_t fx_rss(const struct fx *f)
 	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t fx_proc(const struct fx *f, const char *file, const char *key)
+{
+	char path[64], line[256];
+	uint64_t n = 0;
+	FILE *s;
+
+	snprintf(path, sizeof(path), "/proc/%d/%.16s", fx_serving_pid(f), file);
+	s = fopen(path, "re");
+	assert_non_null(s);
+	while (fgets(line, sizeof(line), s)) {
+		if (!strncmp(line, key, strlen(key))) {
+			n = strtoull(line + strlen(key), NULL, 10);
+			break;
+		}
+	}
+	fclose(s);
+	return n;
+}
+
 const char *fx_path(const struct fx *f, const char *name)
 {
 	static char buf[8][512];

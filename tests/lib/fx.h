@@ -169,6 +169,9 @@ unsigned int fx_count_threads(const struct fx *f, const char *name);
 /** fx_rss() - resident memory of the serving process, bytes. */
 uint64_t fx_rss(const struct fx *f);
 
+/** fx_proc() - the number that follows @key in a file of /proc/PID, as "status" or "limits"; 0 when it is not there. */
+uint64_t fx_proc(const struct fx *f, const char *file, const char *key);
+
 /** fx_path() - "SHARE/NAME" in one of a few static buffers. */
 const char *fx_path(const struct fx *f, const char *name);
 

@@ -253,18 +253,7 @@ static void attributes(void **state)
 /* The limit of open files of the process that serves. */
 static uint64_t nofile(const struct fx *f)
 {
-	unsigned long long soft = 0;
-	char path[64], line[160];
-	FILE *limits;
-
-	snprintf(path, sizeof(path), "/proc/%d/limits", (int)fx_serving_pid(f));
-	limits = fopen(path, "re");
-	assert_non_null(limits);
-	while (fgets(line, sizeof(line), limits))
-		if (sscanf(line, "Max open files %llu", &soft) == 1)
-			break;
-	fclose(limits);
-	return soft;
+	return fx_proc(f, "limits", "Max open files");
 }
 
 static void limit_that_is_set(void **state)

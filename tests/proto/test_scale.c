@@ -234,23 +234,6 @@ static void a_million_lookups(void **state)
 	free(seen);
 }
 
-/* Descriptors that the kernel's table of the daemon has room for. */
-static int table_size(const struct fx *f)
-{
-	char path[64], line[256];
-	FILE *s;
-	int n = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)fx_serving_pid(f));
-	s = fopen(path, "re");
-	assert_non_null(s);
-	while (fgets(line, sizeof(line), s))
-		if (sscanf(line, "FDSize: %d", &n) == 1)
-			break;
-	fclose(s);
-	return n;
-}
-
 /* Handles are what keeps descriptors for good: opened to the limit, then an errno, and on it goes. */
 static void files_opened_to_the_limit(void **state)
 {
@@ -260,13 +243,14 @@ static void files_opened_to_the_limit(void **state)
 	struct fuse_attr_out a;
 	unsigned int n = 0;
 	uint64_t node;
-	int r = 0, room;
+	uint64_t room;
+	int r = 0;
 
 	fx_need_root();
 	fx_start(f);
 	fx_connect(f);
 	fx_up(f, true);
-	room = table_size(f);
+	room = fx_proc(f, "status", "FDSize:");
 	fx_put(f, "file", "x", 1, 0644);
 	fx_put(f, "other", "x", 1, 0644);
 	node = fz_walk(f, "file");
@@ -280,7 +264,7 @@ static void files_opened_to_the_limit(void **state)
 	assert_in_range(n, LIMIT / 2, LIMIT);
 	assert_true(fx_count_fds(f) < LIMIT);
 	/* No OPEN had to wait until the kernel's table had grown. */
-	assert_int_equal(table_size(f), room);
+	assert_int_equal(fx_proc(f, "status", "FDSize:"), room);
 	/* What needs no lasting descriptor still works, a new memory table among it. */
 	assert_int_equal(fz_lookup(f, FUSE_ROOT_ID, "other", &e), 0);
 	assert_int_equal(fz_getattr(f, e.nodeid, &a), 0);
