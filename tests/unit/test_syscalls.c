@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of the system call filter from within: what the C library does by itself. */
+/* Tests of the system call filter from within: what the C library does by itself, and to let go of pages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,13 +7,13 @@
 /* cmocka needs those before it. */
 #include <cmocka.h>
 
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "resident.h"
 #include "syscalls.h"
 #include "util.h"
 
@@ -38,7 +38,7 @@ __attribute__((noreturn)) static void use_memory(bool keeper)
 		_exit(3);
 	for (size_t i = ARRAY_SIZE(before); i > 0; i--)
 		free(before[i - 1]);
-	malloc_trim(0);
+	resident_trim();
 	for (size_t i = 0; i < ARRAY_SIZE(after); i++) {
 		after[i] = malloc(PIECE);
 		if (!after[i])
