@@ -180,7 +180,10 @@ class Runner:
 
         The daemon goes on with its sandbox at once, in two processes: the clock is read by one that need not wait for a CPU.
         """
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        except PermissionError:
+            say("cannot have a real-time priority: times to listening will be longer than they are")
         names = ["ours", "ours-default", "rust", "c", "floor"]
         rows = []
         for rnd in range(3 * self.o.rounds):

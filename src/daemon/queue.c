@@ -234,14 +234,15 @@ static void rest(const struct session *se)
 static void rest_alone(struct queue *q)
 {
 	const struct session *se = q->qs->conf.se;
+	bool owner = !me.lost;
 
-	if (!me.keeps || me.lost) {
-		rest(se);
+	if (!me.keeps)
 		return;
-	}
-	op_begin(q, NULL);
+	if (owner)
+		op_begin(q, NULL);
 	rest(se);
-	op_end(q);
+	if (owner)
+		op_end(q);
 }
 
 /* On this thread, as long as it need not wait. */
